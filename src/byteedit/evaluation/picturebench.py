@@ -111,7 +111,7 @@ def fingerprint(task: str) -> str:
 
 
 def _wish(n: int) -> tuple[str, str, str]:
-    """Kind, colour and place number `n`: kinds and colours in turn; an even `n` is held out of training, an odd one not."""
+    """Kind, colour and place number `n`: kinds and colours in turn; an even `n` is held out of training."""
     turn, k = divmod(n // 2, len(KINDS))
     kind, colour = list(KINDS)[k], list(COLOURS)[(2 * k + 5 * turn + k // 4) % len(COLOURS)]
     places = [place for place in BACKGROUNDS if held_out(kind, colour, place) == (n % 2 == 0)]
@@ -214,7 +214,7 @@ def _marked(thing: Thing, rng: Generator) -> np.ndarray:  # (PAGE, PAGE) uint8
 
 
 def _outpainting(split: str) -> Iterator[Case]:
-    """Prompt-free and prompted cases in turn, from the split's scenes in turn; a scene that does not fit is passed by."""
+    """Prompt-free and prompted cases in turn, from the split's scenes in turn; scenes that do not fit are passed by."""
     seeds = count(FIRST_SEED["outpainting"])
     for n in range(COUNT):
         wish = _wish(n // 2) if n % 2 else None
