@@ -1,0 +1,99 @@
+"""The command line: `byteedit edit|erase|outpaint|demo|env`.
+
+Glue only. Each command is a dataclass whose fields are its options and whose `run` does the work and imports what it
+needs, so that `byteedit --help` loads no torch. Exit codes: 0 done, 1 failed, 2 wrong usage; an error is one line on
+stderr, with the traceback only under --debug.
+"""
+
+import itertools
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from io import StringIO
+from typing import Annotated
+
+import tyro
+
+import byteedit
+from byteedit.cli.command import Command, UsageError
+from byteedit.cli.demo import Demo
+from byteedit.cli.env import Env
+from byteedit.cli.pictures import Edit, Erase, Outpaint
+
+__all__ = ["main"]
+
+Commands = (
+    Annotated[Edit, tyro.conf.subcommand("edit")]
+    | Annotated[Erase, tyro.conf.subcommand("erase")]
+    | Annotated[Outpaint, tyro.conf.subcommand("outpaint")]
+    | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Env, tyro.conf.subcommand("env")]
+)
+
+DESCRIPTION = (
+    "Edit, erase and outpaint pictures. `byteedit COMMAND --help` lists a command's options, --version the version."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; `arguments` default to the process's own. Returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments == ["--version"]:
+        print(f"byteedit {byteedit.__version__}")
+        return 0
+    try:
+        command = parse(arguments or ["--help"])
+    except UsageError as error:
+        return _complain(error, 2)
+    return execute(command)
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """The command that the arguments ask for. `--help` prints help and raises SystemExit.
+
+    Raises:
+        UsageError: the arguments make no command; one line says why.
+    """
+    printed = StringIO()
+    try:
+        with redirect_stderr(printed):
+            return tyro.cli(
+                Commands,
+                prog="byteedit",
+                description=DESCRIPTION,
+                args=arguments,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UsageError(_flatten(printed.getvalue())) from None
+
+
+def execute(command: Command) -> int:
+    """Run a command and turn what it raises into an exit code and one line."""
+    try:
+        command.run()
+    except KeyboardInterrupt:
+        return _complain("stopped; what was finished is kept, nothing is half-written", 1)
+    except Exception as error:  # the last stop of every error there is
+        if command.debug:
+            raise
+        return _complain(error, 2 if isinstance(error, UsageError) else 1)
+    return 0
+
+
+def _flatten(box: str) -> str:
+    """tyro's framed message as one line: its first section, and the option it suggests."""
+    lines = [line.strip("│ ") for line in box.splitlines()[1:-1]]  # the first holds the title
+    message = " ".join(itertools.takewhile(lambda line: line.strip("─"), lines))
+    if "Perhaps you meant:" in lines:
+        message += f"; perhaps {lines[lines.index('Perhaps you meant:') + 1].split()[0]}?"
+    return message or box
+
+
+def _complain(error: object, code: int) -> int:
+    """Print an error in one line, and return the exit code."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    print(f"byteedit: {text}", file=sys.stderr)
+    return code

@@ -1,0 +1,265 @@
+"""What edit, erase and outpaint do around their one pipeline call.
+
+Files are checked before the model is loaded; every variation is a call of its own with its own seed, so that any one
+can be made again alone; what is written is compared with the input first, pixel by pixel, as it will be read.
+"""
+
+import io
+import secrets
+import time
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import torch
+
+import byteedit
+from byteedit.cli import pictures
+from byteedit.cli.command import UsageError
+from byteedit.cli.env import versions
+from byteedit.cli.pictures import MaskedCommand, PictureCommand
+from byteedit.image import read_masks, read_pictures
+from byteedit.provenance import Record, encode_png, find_inputs, read_record, sha256, write_atomically
+
+COMMANDS = {"edit": pictures.Edit, "erase": pictures.Erase, "outpaint": pictures.Outpaint}
+REPLAY_OPTIONS = ("replay", "output", "device", "debug")  # all others come from the record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One picture to be made."""
+
+    image: Path
+    mask: Path | None
+    seed: int
+    output: Path
+
+
+# The two ways to make pictures
+
+
+def make(command: PictureCommand) -> None:
+    """Make all pictures that a command asks for, and say where they are."""
+    command.check()
+    jobs = plan(command)
+    began = time.perf_counter()
+    pipe = load(command)
+    verified = sum(do(command, pipe, job) for job in jobs)
+    where = str(jobs[0].output) if len(jobs) == 1 else f"{len(jobs)} pictures in {jobs[0].output.parent}"
+    report(where, began, verified, f"seed {jobs[0].seed}")
+
+
+def replay(command: PictureCommand) -> None:
+    """Make a picture again from its record, and say whether it came out the same."""
+    earlier = command.replay
+    if replace(command, **dict.fromkeys(("replay", "output", "device"))) != type(command)(debug=command.debug):
+        raise UsageError(
+            "--replay takes everything from the PNG's record; only --output, --device and --debug go with it."
+        )
+    record = read_record(earlier)
+    again = restore(record, earlier)
+    output = command.output or earlier.with_name(f"{earlier.stem}-replay.png")
+    began = time.perf_counter()
+    again = replace(again, output=output, device=command.device)
+    [job] = plan(again)
+    verified = do(again, load(again), job, record)
+    report(str(job.output), began, verified, compare(earlier, job.output, record))
+
+
+def report(where: str, began: float, verified: int, rest: str) -> None:
+    """The last line."""
+    seconds = time.perf_counter() - began
+    print(f"{where} · {seconds:.1f} s · {verified:,} unmasked pixels verified unchanged · {rest}")
+
+
+# Before
+
+
+def plan(command: PictureCommand) -> list[Job]:
+    """The pictures to be made, every file checked. Raises ValueError where one is missing or would be overwritten."""
+    masks = [None]
+    if isinstance(command, MaskedCommand) and command.mask:
+        masks = list(command.mask)
+    for path in (*command.images, *filter(None, masks)):
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}.")
+    seed = secrets.randbits(32) if command.seed is None else command.seed
+    outputs = name_outputs(command)
+    return [
+        Job(image=image, mask=masks[i % len(masks)], seed=seed + k, output=outputs[i * command.num_images + k])
+        for i, image in enumerate(command.images)
+        for k in range(command.num_images)
+    ]
+
+
+def name_outputs(command: PictureCommand) -> list[Path]:
+    """Where each result goes: `--output` itself, or STEM.png in it when it is a folder; -1, -2 ... for variations."""
+    folder = command.output.is_dir() or not command.output.suffix or len(command.images) > 1
+    if not folder and command.output.suffix.lower() != ".png":
+        raise UsageError(f"--output is {command.output}; byteedit writes PNG, which keeps every pixel: name it .png.")
+    if folder and command.output.is_file():
+        raise UsageError(f"--output is the file {command.output}; several pictures need a folder.")
+    firsts = [command.output / f"{image.stem}.png" if folder else command.output for image in command.images]
+    if len(set(firsts)) < len(firsts):
+        raise UsageError("two pictures have the same name and would overwrite each other; edit them in two commands.")
+    several = range(1, command.num_images + 1)
+    outputs = [
+        path.with_stem(f"{path.stem}-{k}") if command.num_images > 1 else path for path in firsts for k in several
+    ]
+    sources = {path.resolve() for path in command.images}
+    if overwritten := [path for path in outputs if path.resolve() in sources]:
+        raise UsageError(f"--output would overwrite the input {overwritten[0]}; choose another name.")
+    return outputs
+
+
+def load(command: PictureCommand):
+    """The pipeline that a command asks for, with its LoRAs, on its device."""
+    pipe = open_pipeline(command.model, getattr(torch, command.dtype))
+    loras = [parse_lora(text) for text in command.lora]
+    for i, (path, _) in enumerate(loras):
+        pipe.load_lora_weights(path, adapter_name=f"lora{i}")
+    if loras:
+        pipe.set_adapters([f"lora{i}" for i in range(len(loras))], [weight for _, weight in loras])
+    return pipe.to(command.device or default_device())
+
+
+def open_pipeline(model: str, dtype: torch.dtype = torch.float32):
+    """A pipeline from a folder, a .safetensors file, a hub name, or "picturebook", the model that ships."""
+    model = str(byteedit.PICTUREBOOK) if model == "picturebook" else model
+    single_file = model.endswith(".safetensors")
+    pipeline = byteedit.ByteEditInpaintPipeline
+    opening = pipeline.from_single_file if single_file else pipeline.from_pretrained
+    return opening(model, torch_dtype=dtype)
+
+
+def parse_lora(text: str) -> tuple[str, float]:
+    """Path and weight of "PATH" or "PATH:WEIGHT"."""
+    path, _, weight = text.rpartition(":")
+    try:
+        return (path, float(weight)) if path else (text, 1.0)
+    except ValueError:  # the colon belongs to the path
+        return text, 1.0
+
+
+def default_device() -> str:
+    """The accelerator if there is one, else the processor."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+# One picture
+
+
+def do(command: PictureCommand, pipe, job: Job, record: Record | None = None) -> int:
+    """Make, check and write one picture; returns how many unmasked pixels were verified unchanged."""
+    pipe.set_progress_bar_config(desc=job.output.name, leave=False)
+    image, mask, profile = read(command, job)
+    result = command.call(pipe, image, mask, torch.Generator().manual_seed(job.seed))
+    content = encode_png(result, record or describe(command, job), profile)
+    verified = verify(image, mask, content, command.corner(image.size))
+    write_atomically(job.output, content)
+    return verified
+
+
+def read(command: PictureCommand, job: Job) -> tuple[PIL.Image.Image, PIL.Image.Image | None, bytes | None]:
+    """The upright picture, its mask and its colour profile. What PNG cannot hold (CMYK) becomes RGB."""
+    image = open_picture(job.image)
+    profile = image.info.get("icc_profile")
+    if image.mode == "CMYK":
+        image, profile = image.convert("RGB"), None
+    image = upright(image)
+    if isinstance(command, MaskedCommand) and command.mask_from_alpha:
+        return *split_alpha(image, job.image), profile
+    return image, job.mask and open_picture(job.mask), profile
+
+
+def open_picture(path: Path) -> PIL.Image.Image:
+    """A picture file, read to its end. Raises ValueError where it is none, or broken."""
+    try:
+        image = PIL.Image.open(path)
+        image.load()
+    except (PIL.UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"{path} cannot be read as a picture ({error}).") from error
+    return image
+
+
+def upright(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The picture as the pipeline returns it where nothing is generated: turned by its EXIF tag, in a mode it keeps."""
+    return read_pictures(image)[0].source
+
+
+def split_alpha(image: PIL.Image.Image, path: Path) -> tuple[PIL.Image.Image, PIL.Image.Image]:
+    """The picture without its alpha, and the mask that generates where it was transparent."""
+    if image.mode not in ("RGBA", "LA"):
+        raise ValueError(f"{path} has no alpha channel (its mode is {image.mode}); give --mask FILE.")
+    return image.convert(image.mode[:-1]), PIL.ImageOps.invert(image.getchannel("A"))
+
+
+def verify(image: PIL.Image.Image, mask: PIL.Image.Image | None, content: bytes, corner: tuple[int, int]) -> int:
+    """How many pixels of the PNG `content` the mask left alone, after making sure that they are the input's own.
+
+    Raises:
+        RuntimeError: one of them changed.
+    """
+    left, top = corner
+    after = PIL.Image.open(io.BytesIO(content)).crop((left, top, left + image.width, top + image.height))
+    kept = np.full((image.height, image.width), True) if mask is None else read_masks(mask)[0] == 0
+    same = np.asarray(image) == np.asarray(after)
+    same = same if same.ndim == 2 else same.all(axis=-1)
+    if image.mode != after.mode or not same[kept].all():
+        raise RuntimeError(
+            f"{int((kept & ~same).sum())} unmasked pixels changed, so nothing was written; please report this."
+        )
+    return int(kept.sum())
+
+
+# The record
+
+
+def describe(command: PictureCommand, job: Job) -> Record:
+    """The record of one picture: settings that make it alone, and its inputs."""
+    alone = replace(command, images=(job.image,), seed=job.seed, num_images=1)
+    if job.mask is not None:
+        alone = replace(alone, mask=(job.mask,))
+    settings = {name: _plain(value) for name, value in asdict(alone).items() if name not in REPLAY_OPTIONS}
+    files = [job.image, *filter(None, [job.mask]), *(Path(parse_lora(text)[0]) for text in command.lora)]
+    name = next(name for name, kind in COMMANDS.items() if type(command) is kind)
+    inputs = {str(file): sha256(file) for file in files if file.is_file()}
+    return Record(command=name, settings=settings, inputs=inputs, versions=versions())
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON has it: paths as text, tuples as lists."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def restore(record: Record, result: Path) -> PictureCommand:
+    """The command of a record, with its inputs where they lie now."""
+    inputs = find_inputs(record, result)
+    kind = COMMANDS.get(record.command)
+    if kind is None or not set(record.settings) <= {field.name for field in fields(kind)}:
+        raise ValueError(f"{result} was made by byteedit {record.versions.get('byteedit')}, which knew other options.")
+    settings = dict(record.settings)
+    for name in {"images", "mask"} & set(settings):
+        settings[name] = tuple(inputs[path] for path in settings[name])
+    loras = [parse_lora(text) for text in settings["lora"]]
+    settings["lora"] = tuple(f"{inputs.get(path, path)}:{weight}" for path, weight in loras)
+    return kind(**settings)
+
+
+def compare(earlier: Path, later: Path, record: Record) -> str:
+    """Whether two pictures are the same, in words; where not, the versions that differ."""
+    first, second = np.asarray(PIL.Image.open(earlier)), np.asarray(PIL.Image.open(later))
+    if np.array_equal(first, second):
+        return f"identical to {earlier}"
+    now = versions()
+    changed = [
+        f"{name} {was} then, {now.get(name)} now" for name, was in record.versions.items() if was != now.get(name)
+    ]
+    return f"NOT identical to {earlier} ({'; '.join(changed) or 'same versions; another device or processor?'})"

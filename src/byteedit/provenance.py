@@ -1,0 +1,124 @@
+"""Provenance: how a picture was made, kept in the picture's own PNG.
+
+A PNG from the command line carries one JSON record under the key `byteedit`, and the same for readers under plain
+keys (Description, Seed, Model, Software). Input files are recorded by path and SHA-256, never by content, so a shared
+result gives no more away than the names typed to make it. PIL and the standard library only.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+KEY = "byteedit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What it takes to make a picture again."""
+
+    command: str
+    """"edit", "erase" or "outpaint"."""
+
+    settings: dict[str, Any]
+    """The command's settings by name, as JSON knows them."""
+
+    inputs: dict[str, str]
+    """Each input file's path, as it was typed, and the SHA-256 of its bytes in hexadecimal."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    """Versions of the packages that made it, byteedit's among them."""
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def encode_png(image: Image.Image, record: Record, icc_profile: bytes | None = None) -> bytes:
+    """The bytes of a PNG of `image` with `record` in its text chunks, and the colour profile where there is one."""
+    info = PngInfo()
+    for key, value in _readable(record).items():
+        info.add_itxt(key, value)
+    info.add_itxt(KEY, json.dumps(asdict(record), ensure_ascii=False))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info, icc_profile=icc_profile)
+    return buffer.getvalue()
+
+
+def _readable(record: Record) -> dict[str, str]:
+    """The record in the PNG standard's keywords and two of our own, for image viewers."""
+    settings = record.settings
+    return {
+        "Description": settings.get("prompt") or record.command,
+        "Software": f"byteedit {record.versions.get('byteedit', '')}".strip(),
+        "Seed": str(settings.get("seed")),
+        "Model": str(settings.get("model")),
+    }
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it, then one rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read_record(path: Path) -> Record:
+    """The record in a PNG that the command line wrote.
+
+    Raises:
+        ValueError: `path` is no picture, or carries no record that this version can read.
+    """
+    with Image.open(path) as image:
+        image.load()  # text after the pixels counts too
+        text = image.info.get(KEY)
+    if text is None:
+        raise ValueError(f"{path} carries no byteedit record; --replay needs a PNG that byteedit itself wrote.")
+    try:
+        return Record(**json.loads(text))
+    except (TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} carries a byteedit record that this version cannot read ({error}).") from error
+
+
+def find_inputs(record: Record, result: Path) -> dict[str, Path]:
+    """Where each recorded input lies now: as recorded, or else in the result's own folder; contents must match.
+
+    Raises:
+        ValueError: an input is missing, or its bytes are not those that made `result`.
+    """
+    return {name: _find(name, digest, result) for name, digest in record.inputs.items()}
+
+
+def _find(name: str, digest: str, result: Path) -> Path:
+    places = [Path(name), result.parent / name, result.parent / Path(name).name]
+    found = [place for place in places if place.is_file()]
+    if not found:
+        raise ValueError(f"{result} was made from {name}, which is not there; put it back, or beside {result.name}.")
+    for place in found:
+        if sha256(place) == digest:
+            return place
+    raise ValueError(
+        f"{result} was made from another {name}: its SHA-256 was {digest[:12]}, {found[0]} has another. "
+        "Put the original file back."
+    )
