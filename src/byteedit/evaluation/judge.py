@@ -19,7 +19,8 @@ from byteedit.picturebook.sprites import sprite
 __all__ = ["Verdict", "edit_right", "explain", "judge", "object_found"]
 
 NAMES = [(kind, colour) for kind in KINDS for colour in COLOURS]
-COARSE_SIDES = range(24, 62, 4)  # pixels at full resolution
+MIN_SIDE, MAX_SIDE = 22, 62  # pixels; the picturebook's own are 28, 40 and 56
+COARSE_SIDES = range(24, MAX_SIDE, 4)
 SLACK = 6  # pixels by which a thing may be cut off by the mask's border
 TOLERANCE = 32.0  # a pixel that differs by this much, of 255, counts as half wrong
 SHORTLIST = 8  # kinds and colours looked at closely
@@ -130,23 +131,18 @@ class _Page:
         return np.ascontiguousarray(features.transpose(2, 0, 1))
 
     def refine(self, kind: str, colour: str, side: int, x: int, y: int) -> tuple[float, str, str, int, int, int]:
-        """Climb to the best side and place nearby, by twos, then by ones; the gain comes first."""
-        best = (self.gain(kind, colour, side, x, y), side, x, y)
+        """Climb to the best side and place nearby; the gain comes first. Sides change by two pixels, then by one."""
+        place, gains = (side, x, y), {}
         for step in (2, 1):
             while True:
-                near = [
-                    (side + s, x + i, y + j)
-                    for s in (-step, 0, step)
-                    for i in (-step, 0, step)
-                    for j in (-step, 0, step)
-                    if 22 <= side + s <= 62
-                ]
-                better = max((self.gain(kind, colour, *place), *place) for place in near)
-                if better[0] <= best[0]:
+                near = _near(*place, step)
+                for other in near - gains.keys():
+                    gains[other] = self.gain(kind, colour, *other)
+                best = max(near, key=gains.__getitem__)
+                if gains[best] <= gains[place]:
                     break
-                best = better
-                _, side, x, y = best
-        return best[0], kind, colour, *best[1:]
+                place = best
+        return gains[place], kind, colour, *place
 
     def gain(self, kind: str, colour: str, side: int, x: int, y: int) -> float:
         """How many wrong pixels fewer there are with this drawing than with the bare background."""
@@ -229,6 +225,14 @@ def _patches(features: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]: 
     inside = windows[7].mean((-2, -1)) > 0.5
     y, x = np.nonzero(inside)
     return np.stack([x, y], 1), windows[:, y, x].transpose(1, 0, 2, 3).reshape(len(x), 9 * side**2)
+
+
+def _near(side: int, x: int, y: int, step: int) -> set[tuple[int, int, int]]:
+    """Sides up to `step` pixels off about the same centre, and places one pixel off."""
+    sides = [s for s in (side - step, side, side + step) if MIN_SIDE <= s <= MAX_SIDE]
+    return {
+        (s, x + (side - s) // 2 + i, y + (side - s) // 2 + j) for s in sides for i in (-1, 0, 1) for j in (-1, 0, 1)
+    }
 
 
 def _half(image: np.ndarray) -> np.ndarray:  # (H, W, C) -> (H / 2, W / 2, C)

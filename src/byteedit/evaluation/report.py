@@ -1,0 +1,113 @@
+"""From scores of single cases to figures with 95 % intervals, and to contact sheets that a person looks at.
+
+Rates get Wilson's interval, means and ratios the percentile bootstrap over cases with a fixed seed, so that the same
+scores always give the same figures. Needs scipy for Wilson's interval.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from byteedit.evaluation.picturebench import Case
+
+__all__ = ["Figure", "contact_sheet", "figures", "mean", "rate", "ratio"]
+
+RESAMPLES = 2000
+TINT = np.array((255, 0, 170))
+LABEL = 15  # pixels under each pair of a contact sheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured value with its 95 % interval, from `n` cases."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def rate(hits: Iterable[bool]) -> Figure:
+    """How often something happened, with Wilson's interval. Raises `ValueError` without any case."""
+    from scipy.stats import binomtest
+
+    hits = _checked(hits)
+    test = binomtest(int(hits.sum()), len(hits))
+    interval = test.proportion_ci(0.95, method="wilson")
+    return Figure(value=test.statistic, low=interval.low, high=interval.high, n=len(hits))
+
+
+def mean(values: Iterable[float]) -> Figure:
+    """The mean, with a bootstrap interval. Raises `ValueError` without any case."""
+    values = _checked(values)
+    return ratio(values, np.ones(len(values)))
+
+
+def ratio(numerators: Iterable[float], denominators: Iterable[float]) -> Figure:
+    """The ratio of two sums over the same cases, with a bootstrap interval. Raises `ValueError` without any case."""
+    over, under = _checked(numerators), _checked(denominators)
+    drawn = np.random.default_rng(0).integers(len(over), size=(RESAMPLES, len(over)))
+    low, high = np.quantile(over[drawn].sum(1) / under[drawn].sum(1), [0.025, 0.975])
+    return Figure(value=float(over.sum() / under.sum()), low=float(low), high=float(high), n=len(over))
+
+
+def _checked(values: Iterable[float]) -> np.ndarray:
+    array = np.array(list(values), dtype=float)
+    if not len(array):
+        raise ValueError("no case was scored; score at least one before asking for a figure.")
+    return array
+
+
+def figures(scores: Sequence[dict]) -> dict[str, Figure]:
+    """PictureBench's figures from the dictionaries of `scores.score`: "editing.right", "erasing.psnr" and so on.
+
+    A figure of which no case was scored is left out.
+    """
+    edits, erased, extended = ([s for s in scores if s["task"] == t] for t in ("editing", "erasing", "outpainting"))
+    rates = {
+        "editing.right": [s["right"] for s in edits],
+        "editing.class": [s["class"] for s in edits],
+        "editing.colour": [s["colour"] for s in edits],
+        "editing.right_heldout": [s["right"] for s in edits if s["held_out"]],
+        "editing.right_seen": [s["right"] for s in edits if not s["held_out"]],
+        "erasing.no_object": [s["no_object"] for s in erased],
+        "outpainting.found": [s["right"] for s in extended if "right" in s],
+    }
+    means = {
+        "erasing.psnr": [s["psnr"] for s in erased],
+        "outpainting.psnr": [s["psnr"] for s in extended if "psnr" in s],
+    }
+    seams = {"editing.seam": edits, "erasing.seam": erased, "outpainting.seam": extended}
+    return (
+        {key: rate(values) for key, values in rates.items() if values}
+        | {key: mean(values) for key, values in means.items() if values}
+        | {key: ratio((s["seam"] for s in of), (s["seam_true"] for s in of)) for key, of in seams.items() if of}
+    )
+
+
+def contact_sheet(cases: Sequence[Case], images: Sequence[np.ndarray], columns: int = 4) -> Image.Image:
+    """Inputs with the mask tinted, each beside its output, with the prompt below; in a palette of 256 colours."""
+    tiles = [_tile(case, image) for case, image in zip(cases, images, strict=True)]
+    width, height = tiles[0].size
+    rows = -(-len(tiles) // columns)
+    sheet = Image.new("RGB", (columns * (width + 8) - 8, rows * height), "white")
+    for n, tile in enumerate(tiles):
+        sheet.paste(tile, (n % columns * (width + 8), n // columns * height))
+    return sheet.quantize(256, dither=Image.Dither.NONE)
+
+
+def _tile(case: Case, image: np.ndarray) -> Image.Image:
+    height, width = case.mask.shape
+    left, top, right, bottom = case.box
+    page = np.full((height, width, 3), 255.0)
+    page[top:bottom, left:right] = case.image
+    tint = 0.5 * (case.mask[..., None] > 127)
+    shown = (page + tint * (TINT - page)).astype(np.uint8)
+    tile = Image.new("RGB", (2 * width + 2, height + LABEL), "white")
+    tile.paste(Image.fromarray(shown), (0, 0))
+    tile.paste(Image.fromarray(image), (width + 2, 0))
+    label = case.prompt or ("erase" if case.task == "erasing" else "no prompt")
+    ImageDraw.Draw(tile).text((2, height), label, fill="black", font=ImageFont.load_default(11))
+    return tile
