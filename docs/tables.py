@@ -1,0 +1,100 @@
+"""Fill the tables in README.md and docs/ from docs/results.json, so that no figure is ever typed.
+
+A table stands between `<!-- table:PREFIX -->` and `<!-- /table -->` and shows the results whose keys start with PREFIX.
+`python docs/tables.py` writes the files; with `--check` it only says which are stale, and fails if any is.
+A result is `{value, low, high, n, command, commit}`; low and high bound the 95 % interval, null where there is none.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"(<!-- table:(?P<prefix>[^ ]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+PAGES = ("README.md", "docs/*.md")
+
+# What the end of a key means, in words, and how its value is written.
+MEANINGS = {
+    "editing.right": ("Editing: kind and colour right", "{:.1%}"),
+    "editing.right_heldout": ("Editing: right, in combinations never trained on", "{:.1%}"),
+    "editing.seam": ("Editing: seam contrast (1 = none)", "{:.2f}"),
+    "erasing.psnr": ("Erasing: PSNR in the mask, in dB", "{:.1f}"),
+    "erasing.no_object": ("Erasing: no object found there", "{:.1%}"),
+    "erasing.seam": ("Erasing: seam contrast (1 = none)", "{:.2f}"),
+    "outpainting.psnr": ("Outpainting without prompt: PSNR of the background, in dB", "{:.1f}"),
+    "outpainting.found": ("Outpainting with prompt: the named object found", "{:.1%}"),
+    "outpainting.seam": ("Outpainting: seam contrast (1 = none)", "{:.2f}"),
+    "judge.true_right": ("Judge: true pictures called right", "{:.1%}"),
+    "judge.empty_right": ("Judge: empty pictures called right", "{:.1%}"),
+    "judge.unedited_right": ("Judge: unedited pictures called right", "{:.1%}"),
+    "judge.wrong_colour_right": ("Judge: the wrong colour called right", "{:.1%}"),
+    "judge.wrong_class_right": ("Judge: the wrong kind called right", "{:.1%}"),
+    "ratio_to_diffusers.20": ("Time of an edit over diffusers' time, 20 steps each", "{:.2f}"),
+    "ratio_to_diffusers.8": ("Time of an edit over diffusers' time, 8 steps each", "{:.2f}"),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write or, with --check, compare every page; returns the exit code."""
+    results = load_results(ROOT / "docs" / "results.json")
+    pages = [path for pattern in PAGES for path in sorted(ROOT.glob(pattern))]
+    stale = {path: filled for path in pages if (filled := fill(path.read_text(), results)) != path.read_text()}
+    for path, filled in stale.items():
+        if "--check" in arguments:
+            print(f"{path.relative_to(ROOT)} is stale: run `make docs`")
+        else:
+            path.write_text(filled)
+            print(f"{path.relative_to(ROOT)} renewed")
+    return 1 if stale and "--check" in arguments else 0
+
+
+def load_results(path: Path) -> dict[str, dict]:
+    """All results by key; none where nothing was measured yet."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def fill(page: str, results: dict[str, dict]) -> str:
+    """A page with every table made anew."""
+    return BLOCK.sub(lambda block: block[1] + table(block["prefix"], results) + block[3], page)
+
+
+def table(prefix: str, results: dict[str, dict]) -> str:
+    """A Markdown table of the results under a prefix, and how they were measured."""
+    chosen = {key: result for key, result in results.items() if key == prefix or key.startswith(f"{prefix}.")}
+    if not chosen:
+        return "*Not measured yet.*\n"
+    rows = [row(key, key.removeprefix(f"{prefix}."), result) for key, result in in_order(chosen)]
+    lines = ["| | value | 95 % interval | n |", "|---|---:|:---:|---:|", *rows, "", source(chosen)]
+    return "\n".join(lines) + "\n"
+
+
+def in_order(results: dict[str, dict]) -> list[tuple[str, dict]]:
+    """Results in the order of MEANINGS, then the others by key."""
+    ranks = list(MEANINGS)
+    return sorted(
+        results.items(), key=lambda item: (ranks.index(end) if (end := known_end(item[0])) else len(ranks), item)
+    )
+
+
+def known_end(key: str) -> str | None:
+    """The end of a key that MEANINGS explains."""
+    return next((end for end in MEANINGS if key.endswith(f".{end}")), None)
+
+
+def row(key: str, rest: str, result: dict) -> str:
+    """One line of a table."""
+    words, form = MEANINGS.get(known_end(key), (f"`{rest}`", "{:.4g}"))
+    low, high = result["low"], result["high"]
+    interval = "" if low is None or high is None else f"{form.format(low)} to {form.format(high)}"
+    return f"| {words} | {form.format(result['value'])} | {interval} | {result['n']} |"
+
+
+def source(results: dict[str, dict]) -> str:
+    """Which commands measured these results, at which commits."""
+    runs = sorted({(result["command"], result["commit"][:7]) for result in results.values()})
+    return "Measured by " + ", ".join(f"`{command}` at {commit}" for command, commit in runs) + "."
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
