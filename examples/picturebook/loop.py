@@ -1,0 +1,135 @@
+"""The loop that both picturebook trainings run: accelerate, EMA, checkpoints, a log, exact resume.
+
+Data is a pure function of (step, rank), so a run that was killed goes on with the very batches it would have
+seen. Validation is the callers' business; what a step costs is in the log.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+
+class Progress:
+    """How far a run is: the step, and the minutes spent; part of every checkpoint."""
+
+    def __init__(self):
+        self.step, self.seconds = 0, 0.0
+
+    def state_dict(self):
+        return {"step": self.step, "seconds": self.seconds}
+
+    def load_state_dict(self, state):
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+def one_cycle(step: int, steps: int, warmup: int) -> float:
+    """Linear warm-up, then a cosine to 2 % of the learning rate."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+
+def train(
+    accelerator: Accelerator,
+    model: nn.Module,
+    loss: Callable[[nn.Module, int], dict[str, Tensor]],
+    run: Path,
+    *,
+    steps: int,
+    lr: float,
+    warmup: int = 200,
+    ema_decay: float = 0.998,
+    weight_decay: float = 0.01,
+    minutes: float = math.inf,
+    checkpoint_minutes: float = 4,
+    each_checkpoint: Callable[[nn.Module, int], None] = lambda model, step: None,
+) -> nn.Module:
+    """Train `model` on `loss(model, step) -> {"loss": (), ...}` and return it with its EMA weights.
+
+    Goes on from `run/checkpoint` when that is there. Stops after `steps` or `minutes`, whichever comes first, but
+    the schedule always spans `steps`. Writes `run/log.jsonl`. Raises `FloatingPointError` on a loss that is not finite.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, steps, warmup))
+    ema, progress = EMAModel(model.parameters(), decay=ema_decay, use_ema_warmup=False), Progress()
+    inner, (model, optimizer) = model, accelerator.prepare(model, optimizer)
+    accelerator.register_for_checkpointing(ema, progress, scheduler)
+    if (run / "checkpoint").is_dir():
+        accelerator.load_state(run / "checkpoint")
+        accelerator.print(f"goes on from step {progress.step}")
+    began = saved = logged = time.monotonic()
+    spent = progress.seconds
+    sums: dict[str, float] = {}
+    counted = 0
+    while progress.step < steps and time.monotonic() - began + spent < 60 * minutes:
+        terms = loss(model, progress.step)
+        if not torch.isfinite(terms["loss"]):
+            raise FloatingPointError(
+                f"the loss is {terms['loss'].item()} at step {progress.step}; lower lr and resume."
+            )
+        accelerator.backward(terms["loss"])
+        accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        ema.step(inner.parameters())
+        progress.step += 1
+        progress.seconds = spent + time.monotonic() - began
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + value.item()
+        counted += 1
+        if counted == 100:
+            rate = counted / (time.monotonic() - logged)
+            _log(accelerator, run, progress, {k: round(v / counted, 5) for k, v in sums.items()}, rate)
+            sums, counted, logged = {}, 0, time.monotonic()
+        # one clock for all ranks, or they would part at the checkpoint
+        due = torch.tensor(time.monotonic() - saved > 60 * checkpoint_minutes)
+        if progress.step % 20 == 0 and accelerator.gather(due[None].int())[0]:
+            _save(accelerator, run, ema, inner, each_checkpoint, progress.step)
+            saved = time.monotonic()
+    _save(accelerator, run, ema, inner, each_checkpoint, progress.step)
+    ema.copy_to(inner.parameters())
+    return inner
+
+
+def _save(accelerator, run: Path, ema: EMAModel, model: nn.Module, each_checkpoint, step: int) -> None:
+    """Write the checkpoint beside the old one, then swap, so that a kill loses neither."""
+    new, old = run / "checkpoint.new", run / "checkpoint"
+    accelerator.save_state(new, safe_serialization=True)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        if old.is_dir():
+            old.rename(run / "checkpoint.old")
+        new.rename(old)
+        remove(run / "checkpoint.old")
+        ema.store(model.parameters())
+        ema.copy_to(model.parameters())
+        each_checkpoint(model, step)
+        ema.restore(model.parameters())
+    accelerator.wait_for_everyone()
+
+
+def remove(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    if folder.is_dir():
+        folder.rmdir()
+
+
+def _log(accelerator, run: Path, progress: Progress, terms: dict, rate: float) -> None:
+    if accelerator.is_main_process:
+        line = {
+            "step": progress.step,
+            "minutes": round(progress.seconds / 60, 2),
+            "steps_per_s": round(rate, 2),
+        } | terms
+        with (run / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        print(line, flush=True)

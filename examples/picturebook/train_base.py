@@ -1,0 +1,284 @@
+"""Train the picturebook's text encoder and 9-channel UNet from scratch: the baseline, supervised only.
+
+v-prediction on zero-terminal-SNR noise, `t` stratified and leaning to the noisy end, where layout is decided; the
+loss counts 1 inside the mask and 0.15 outside. Latents are computed once for a pool of items that is renewed as
+training goes on; "windows" train on a quarter of the latents, cut around small masks, at a few times the speed.
+"" is the prompt of a background that goes on, never a dropped caption, so it also serves guidance as its opposite.
+
+    torchrun --nproc-per-node 2 examples/picturebook/train_base.py --vae .runs/autoencoder/vae
+"""
+
+import copy
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from accelerate import Accelerator
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from items import Item, item
+from loop import train
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from byteedit import masks
+from byteedit.pipeline import ByteEditInpaintPipeline
+from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, SIZES
+
+LENGTH = 24  # tokens of a prompt; at 16 the place would be cut off
+FACTOR = 4  # pixels of a latent's side
+
+
+@dataclass(kw_only=True)
+class Settings:
+    vae: Path = Path(".runs/autoencoder/vae")
+    """The finished autoencoder."""
+    output: Path = Path(".runs/base")
+    """Where checkpoints, the log and the pipeline folder go."""
+    steps: int = 14000
+    """Optimiser steps of the whole schedule."""
+    minutes: float = 90.0
+    """Stop after this many minutes even if steps are left."""
+    batch: int = 16
+    """Whole pictures per process and step; a step on windows takes two and a half times as many."""
+    windows: float = 0.6
+    """Share of the schedule, from its start, that mixes in steps on windows."""
+    lr: float = 1e-3
+    """Peak learning rate of AdamW."""
+    pool: int = 5000
+    """Items that a process holds."""
+    renew: int = 4
+    """Items that a step replaces."""
+    outside: float = 0.15
+    """Weight of the loss outside the mask."""
+
+
+def build_tokenizer() -> CLIPTokenizer:
+    """Byte-pair encoding learned from the picturebook's words; other words are spelled out."""
+    start, end = "<|startoftext|>", "<|endoftext|>"
+    lines = [f"a an and {s} {c} {k} {p}" for s in SIZES for c in COLOURS for k in KINDS for p in BACKGROUNDS.values()]
+    bpe = Tokenizer(models.BPE(unk_token=end, end_of_word_suffix="</w>"))
+    bpe.normalizer, bpe.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), bpe.pre_tokenizer])
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=1024, special_tokens=[start, end], initial_alphabet=alphabet, end_of_word_suffix="</w>"
+    )
+    bpe.train_from_iterator(lines, trainer)
+    vocab = bpe.get_vocab()
+    for letter in sorted(alphabet):  # every letter may also end a word
+        vocab.setdefault(f"{letter}</w>", len(vocab))
+    merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=LENGTH)
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=384,
+            projection_dim=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=LENGTH,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def build_unet() -> UNet2DConditionModel:
+    """9 channels in, 4 out, 15.6 M parameters; the pooled prompt joins the time embedding."""
+    unet = UNet2DConditionModel(
+        sample_size=32,
+        in_channels=9,
+        out_channels=4,
+        block_out_channels=(32, 96, 160, 224),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        cross_attention_dim=128,
+        attention_head_dim=4,
+        norm_num_groups=8,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
+        resnet_time_scale_shift="scale_shift",
+    )
+    unet.set_attn_processor(AttnProcessor())  # in bf16 on a CPU it is faster than scaled_dot_product_attention
+    return unet
+
+
+def build_scheduler() -> DDIMScheduler:
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        rescale_betas_zero_snr=True,
+    )
+
+
+class Pool:
+    """Items as latents, in memory; slot `i` is renewed in turn, so its content follows from the step alone."""
+
+    def __init__(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer, size: int, rank: int, device: torch.device):
+        self.vae, self.tokenizer, self.rank, self.device, self.filled = vae, tokenizer, rank, device, 0
+        self.latents = torch.empty(size, 4, 32, 32, dtype=torch.float16)
+        self.masked_latents = torch.empty_like(self.latents)
+        self.masks = torch.empty(size, 1, 32, 32, dtype=torch.uint8)
+        self.ids = torch.empty(size, LENGTH, dtype=torch.int32)
+        self.corners = torch.empty(size, 2, dtype=torch.int64)  # top left of the window around the mask, -1: too large
+
+    def fill_to(self, number: int) -> None:
+        """Hold the newest items up to `number` in all, as if all before them had been made."""
+        for first in range(max(self.filled, number - len(self.ids)), number, 50):
+            numbers = range(first, min(first + 50, number))
+            self._write(numbers, [item(2 * n + self.rank) for n in numbers])
+        self.filled = number
+
+    @torch.no_grad()
+    def _write(self, numbers: range, items: list[Item]) -> None:
+        slots = torch.tensor(list(numbers)) % len(self.ids)
+        x = (
+            torch.from_numpy(np.stack([i.picture for i in items])).permute(0, 3, 1, 2).to(self.device).float() / 127.5
+            - 1
+        )
+        hole = torch.from_numpy(np.stack([i.mask for i in items]))[:, None].to(self.device) > 0
+        both = torch.cat([x, x * ~hole])
+        with torch.autocast(self.device.type, torch.bfloat16):
+            z = self.vae.encode(both).latent_dist.mean.float() * self.vae.config.scaling_factor
+        self.latents[slots], self.masked_latents[slots] = z.half().cpu().chunk(2)
+        self.masks[slots] = hole[..., ::FACTOR, ::FACTOR].byte().cpu()  # nearest neighbour, as the pipeline reduces it
+        tokens = self.tokenizer([i.prompt for i in items], padding="max_length", max_length=LENGTH, return_tensors="pt")
+        self.ids[slots] = tokens.input_ids.int()
+        self.corners[slots] = torch.tensor([_corner(i.mask) for i in items])
+
+    def draw(self, batch: int, window: bool, rng: np.random.Generator) -> dict[str, Tensor]:
+        """A batch of whole pictures, or of 16 x 16 windows around masks that are small enough."""
+        slots = torch.from_numpy(rng.permutation(len(self.ids)))
+        if not window:
+            return self._gather(slots[:batch])
+        slots = slots[self.corners[slots, 0] >= 0][:batch]
+        shift = torch.from_numpy(rng.integers(-2, 3, (len(slots), 2)))
+        corners = (self.corners[slots] + shift).clamp(0, 16)
+        whole = self._gather(slots)
+        cut = {k: _windows(whole[k], corners) for k in ("latents", "masked_latents", "mask")}
+        return whole | cut
+
+    def _gather(self, slots: Tensor) -> dict[str, Tensor]:
+        batch = {
+            "latents": self.latents[slots].float(),
+            "masked_latents": self.masked_latents[slots].float(),
+            "mask": self.masks[slots].float(),
+            "input_ids": self.ids[slots].long(),
+        }
+        return {k: v.to(self.device) for k, v in batch.items()}
+
+
+def _corner(mask: np.ndarray) -> tuple[int, int]:
+    """Top and left, in latents, of the 16 x 16 window around a mask no wider than it; (-1, -1) for larger masks."""
+    left, top, right, bottom = (edge / FACTOR for edge in masks.box(mask))
+    if max(right - left, bottom - top) > 17:
+        return -1, -1
+    return int(np.clip((top + bottom) / 2 - 8, 0, 16)), int(np.clip((left + right) / 2 - 8, 0, 16))
+
+
+def _windows(x: Tensor, corners: Tensor) -> Tensor:  # (B, C, 32, 32), (B, 2) -> (B, C, 16, 16)
+    return torch.stack([one[:, r : r + 16, c : c + 16] for one, (r, c) in zip(x, corners.tolist(), strict=True)])
+
+
+class Denoiser(nn.Module):
+    """The training graph: text encoder and UNet in one module, so that every process averages its gradients."""
+
+    def __init__(self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel, outside: float):
+        super().__init__()
+        self.text_encoder, self.unet, self.outside = text_encoder, unet, outside
+        self.scheduler = build_scheduler()
+
+    def forward(self, latents, masked_latents, mask, input_ids, generator) -> dict[str, Tensor]:
+        device = latents.device
+        u = (torch.arange(len(latents)) + torch.rand(len(latents), generator=generator)) / len(latents)
+        t = (1000 * u**0.75).long().clamp(max=999).to(device)  # (B,)
+        noise = torch.randn(latents.shape, generator=generator).to(device)
+        noisy = self.scheduler.add_noise(latents, noise, t)
+        text = self.text_encoder(input_ids).last_hidden_state  # (B, 24, 128)
+        v = self.unet(torch.cat([noisy, mask, masked_latents], 1), t, text).sample.float()  # (B, 4, h, w)
+        error = (v - self.scheduler.get_velocity(latents, noise, t)).square().mean(1, keepdim=True)
+        weight = mask + self.outside * (1 - mask)
+        each = (error * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
+        inside = (error * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3)).clamp(min=1)
+        noisiest = t > 600
+        return {"loss": each.mean(), "inside": inside.mean(), "inside_noisy": inside[noisiest].mean()}
+
+
+def main(settings: Settings) -> None:
+    torch.set_num_threads(1)
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16")
+    settings.output.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    model = Denoiser(build_text_encoder(tokenizer), build_unet(), settings.outside)
+    vae = AutoencoderKL.from_pretrained(settings.vae).eval().requires_grad_(False).to(accelerator.device)
+    rank, pool = (
+        accelerator.process_index,
+        Pool(vae, tokenizer, settings.pool, accelerator.process_index, accelerator.device),
+    )
+
+    def loss(wrapped, step):
+        pool.fill_to(settings.pool + step * settings.renew)
+        window = step < settings.windows * settings.steps and step % 4 != 3
+        batch = pool.draw(
+            settings.batch * 5 // 2 if window else settings.batch, window, np.random.default_rng([step, rank])
+        )
+        return wrapped(**batch, generator=torch.Generator().manual_seed(64 * step + rank))
+
+    save = partial(export, tokenizer=tokenizer, vae=vae, folder=settings.output / "pipeline")
+    train(
+        accelerator,
+        model,
+        loss,
+        settings.output,
+        steps=settings.steps,
+        minutes=settings.minutes,
+        lr=settings.lr,
+        ema_decay=0.999,
+        warmup=300,
+        each_checkpoint=save,
+    )
+
+
+def export(model: Denoiser, step: int, *, tokenizer: CLIPTokenizer, vae: AutoencoderKL, folder: Path) -> None:
+    """Write the pipeline in diffusers layout, fp16 safetensors."""
+    pipe = ByteEditInpaintPipeline(
+        vae=vae,
+        text_encoder=model.text_encoder,
+        tokenizer=tokenizer,
+        unet=model.unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+        num_inference_steps=20,
+        guidance_scale=2.0,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("vae", "text_encoder", "unet"):
+        copy.deepcopy(getattr(pipe, name)).half().save_pretrained(folder / name)
+    pipe.save_config(folder)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    pipe.scheduler.save_pretrained(folder / "scheduler")
+    print(f"step {step}: wrote {folder}")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings))
