@@ -1,0 +1,160 @@
+"""What one call of the pipeline does, stage by stage: lay out pictures, encode words, start, watch, finish.
+
+Apart from `pipeline`, which has the public face: these are its methods, in the order in which `__call__` uses them.
+Random numbers are drawn in the order in which diffusers draws them, so that a seed means the same here and there.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from diffusers import AsymmetricAutoencoderKL
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from byteedit import diffusion
+from byteedit.diffusion import Condition, spread
+from byteedit.image import Window, read_masks, read_pictures, resize
+from byteedit.pipeline import checks
+from byteedit.pipeline.canvas import Canvas, lay_out, scaled, see_mask, to_output
+from byteedit.pipeline.observer import call_back
+from byteedit.pipeline.words import Words
+
+
+class Stages:
+    """Methods of `ByteEditInpaintPipeline`; not for use on their own."""
+
+    def _native_size(self) -> tuple[int, int]:
+        """Width and height in pixels that the UNet was made for."""
+        size = self.unet.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return width * self.vae_scale_factor, height * self.vae_scale_factor
+
+    def _lay_out(self, image, mask_image, height, width, margin, composite: bool) -> Canvas:
+        """Pictures and masks before the model. An explicit height or width is the output's size."""
+        if image is None or mask_image is None:
+            missing = "image" if image is None else "mask_image"
+            raise ValueError(f"`{missing}` is missing; give a picture and a mask of its size, white where to generate.")
+        native = self._native_size()
+        model = (width or native[0], height or native[1])
+        checks.check_sizes(model[1], model[0], self.vae_scale_factor)
+        masks = read_masks(mask_image)
+        if is_latents(image):
+            mask = torch.cat([see_mask(mask, Window(0, 0, *mask.shape[::-1]), model, False) for mask in masks])
+            return Canvas([], [], [], image, mask)
+        pictures = read_pictures(image)
+        checks.check_pictures(pictures)
+        checks.check_masks(masks, pictures, margin)
+        if (height or width) and not isinstance(margin, int):
+            filter_ = PIL.Image.Resampling.BILINEAR if composite else PIL.Image.Resampling.LANCZOS
+            pictures, masks = [scaled(p, model) for p in pictures], [resize(m, model, filter_) for m in masks]
+            margin = None
+        return lay_out(pictures, masks, model, margin, composite)
+
+    def _encode_words(self, words: Words, each: int, adapters: dict[str, Any]) -> dict[str, Any]:
+        """The condition's fields that come from words and from pictures to go by (IP-Adapter)."""
+        adapted = any(value is not None for value in adapters.values())
+        self._guided = self.unet.config.time_cond_proj_dim is None and (adapted or words.guide)
+        kwargs, device, guided = self.cross_attention_kwargs, self._execution_device, self.do_classifier_free_guidance
+        text, negative = self.encode_prompt(
+            words.prompt,
+            device,
+            each,
+            guided,
+            words.negative_prompt,
+            prompt_embeds=words.prompt_embeds,
+            negative_prompt_embeds=words.negative_prompt_embeds,
+            lora_scale=kwargs.get("scale") if kwargs else None,
+            clip_skip=self.clip_skip,
+        )
+        unet_kwargs = {"timestep_cond": self._embedded_guidance(text), "cross_attention_kwargs": kwargs}
+        if adapted:
+            embeds = self.prepare_ip_adapter_image_embeds(*adapters.values(), device, len(text), guided)
+            unet_kwargs["added_cond_kwargs"] = {"image_embeds": embeds}
+        negative = negative if guided else None
+        return {"text": text, "negative": negative, "guidance_scale": self.guidance_scale, "unet_kwargs": unet_kwargs}
+
+    def _embedded_guidance(self, text: Tensor) -> Tensor | None:
+        """Guidance as a UNet distilled for it (LCM) takes it: an embedding (B, D) added to the timestep's."""
+        if self.unet.config.time_cond_proj_dim is None:
+            return None
+        scale = torch.tensor(self.guidance_scale - 1).repeat(len(text))
+        return self.get_guidance_scale_embedding(scale, embedding_dim=self.unet.config.time_cond_proj_dim).to(text)
+
+    def _start(
+        self, canvas: Canvas, fields: dict, timestep: Tensor, latents, masked_image_latents, generator, init: str | None
+    ) -> tuple[Condition, Tensor, Tensor]:
+        """Condition, noise and first latents; draws image latents (if needed), noise, masked image latents."""
+        text = fields["text"]
+        each = generator[:: len(text) // len(canvas.image)] if isinstance(generator, list) else generator
+        plain = self.unet.config.in_channels == 4
+        image_latents = None
+        if plain or (init == "image" and latents is None):
+            image_latents = spread(diffusion.encode_image(self.vae, canvas.image.to(text), each), len(text))
+        shape = (len(text), 4, *(side // self.vae_scale_factor for side in self._model_size(canvas)))
+        noise = randn_tensor(shape, generator, text.device, text.dtype) if latents is None else latents.to(text.device)
+        if noise.shape != shape:
+            raise ValueError(f"latents have shape {tuple(noise.shape)}; this call needs {shape}.")
+        masked = None
+        if masked_image_latents is not None:
+            masked = diffusion.encode_image(self.vae, masked_image_latents.to(text), each)
+        elif not canvas.pictures:
+            raise ValueError(
+                "image is latents, so the masked image cannot be made of it; give masked_image_latents, too."
+            )
+        known = image_latents if plain else None
+        condition = diffusion.encode(
+            self.vae, canvas.image, canvas.mask, masked_latents=masked, generator=each, image_latents=known, **fields
+        )
+        before = {"image": image_latents, "masked": condition.masked_latents}.get(init) if latents is None else None
+        return condition, noise, diffusion.start(self.scheduler, noise, timestep.repeat(len(text)), before)
+
+    def _observer(self, bar, callback: Callable | None, names: Sequence[str]) -> diffusion.Step:
+        """What to do after every step: the caller's callback, the progress bar, and a stop if it was asked for."""
+        warmup = self.num_timesteps - bar.total * self.scheduler.order
+
+        def on_step(i: int, t: Tensor, latents: Tensor, condition: Condition) -> tuple[Tensor, Condition | None]:
+            if callback is not None:
+                latents, condition = call_back(callback, names, self, i, t, latents, condition)
+                condition = replace(condition, guidance_scale=self.guidance_scale)
+            if i == self.num_timesteps - 1 or (i + 1 > warmup and (i + 1) % self.scheduler.order == 0):
+                bar.update()
+            return latents, None if self.interrupt else condition
+
+        return on_step
+
+    def _finish(self, canvas: Canvas, latents: Tensor, generator, output_type: str, raw: bool, composite: bool):
+        """Images of the output type, and what the safety checker found (None without one)."""
+        if output_type == "latent":
+            return latents, None
+        decoded = diffusion.decode(self.vae, latents, generator=generator, **self._decoder_condition(canvas, latents))
+        decoded, unsafe = self.run_safety_checker(decoded, latents.device, latents.dtype)
+        if raw:
+            shown = [not found for found in unsafe or [False] * len(decoded)]
+            return self.image_processor.postprocess(decoded, output_type, shown), unsafe
+        for row in np.flatnonzero(unsafe or []):
+            decoded[row] = -1  # black
+        return to_output(
+            canvas.finish(decoded, composite, self.vae_scale_factor, output_type == "pil"), output_type
+        ), unsafe
+
+    def _decoder_condition(self, canvas: Canvas, latents: Tensor) -> dict[str, Tensor]:
+        """What an asymmetric autoencoder's decoder sees beside the latents: the picture and its mask."""
+        if not isinstance(self.vae, AsymmetricAutoencoderKL):
+            return {}
+        return {
+            "image": spread(canvas.image.to(latents), len(latents)),
+            "mask": spread(canvas.mask.to(latents), len(latents)),
+        }
+
+    def _model_size(self, canvas: Canvas) -> tuple[int, int]:
+        """Height and width in pixels at which the model works."""
+        return canvas.mask.shape[-2:]
+
+
+def is_latents(image) -> bool:
+    """Whether an image comes as latents: a tensor of 4 channels."""
+    return isinstance(image, Tensor) and image.ndim == 4 and image.shape[1] == 4
