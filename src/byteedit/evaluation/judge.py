@@ -166,7 +166,7 @@ class _Page:
         error = self.background_error.copy()
         error[part] = self._error(part, drawn)
         around = _grown(part, round(0.15 * side), self.inside.shape)
-        changed = max(float(self.background_error[around].sum()), 1e-6)
+        changed = max(float(self.background_error[around].sum()), 1.0)  # less than one pixel is nothing
         blob = self._blob_error(around)
         body = float((drawn[..., 3] * self.inside[part]).sum())
         return Verdict(
