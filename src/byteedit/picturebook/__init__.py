@@ -103,7 +103,7 @@ class Scene:
         return (canvas + 0.5).astype(np.uint8)
 
     def mask(self, index: int, box: tuple[int, int, int, int] = (0, 0, PAGE, PAGE)) -> np.ndarray:  # (H, W) uint8
-        """255 where the thing at `index` touches a pixel, as far as no thing in front hides it, else 0."""
+        """255 where the thing at `index` covers a fiftieth of a pixel or more, unless another hides it; else 0."""
         seen = self.things[index].coverage(box)
         for front in self.things[index + 1 :]:
             seen = seen * (1 - front.coverage(box))

@@ -107,7 +107,9 @@ def tree(pen: Pen):
 def star(pen: Pen):
     angles = np.arange(10) * np.pi / 5
     radii = np.where(np.arange(10) % 2, 0.21, 0.5)
-    pen.polygon([(0.5 + r * np.sin(a), 0.53 - r * np.cos(a)) for a, r in zip(angles, radii, strict=True)], pen.colour, pen.edge)
+    pen.polygon(
+        [(0.5 + r * np.sin(a), 0.53 - r * np.cos(a)) for a, r in zip(angles, radii, strict=True)], pen.colour, pen.edge
+    )
     pen.ellipse(0.40, 0.36, 0.50, 0.48, pen.light)
 
 
