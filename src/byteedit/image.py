@@ -25,6 +25,7 @@ class Picture:
 
     pixels: np.ndarray  # (H, W, 3), uint8 or float32 in [0, 1]
     source: PIL.Image.Image | None = None
+    planar: bool = False  # whether it came as (3, H, W), an order in memory on which the last bits depend
 
     @property
     def size(self) -> tuple[int, int]:
@@ -131,13 +132,14 @@ def unit_range(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def picture_from_array(array: np.ndarray) -> Picture:
-    """A picture of an array (H, W, 1), (H, W, 3); a single channel is grey."""
+    """A picture of an array (H, W, 1) or (H, W, 3); a single channel is grey."""
     if array.shape[-1] not in (1, 3):
         raise ValueError(
             f"image has {array.shape[-1]} channels; give 3 (RGB) or 1 (grey), or a PIL image to keep alpha."
         )
     pixels = array if array.dtype == np.uint8 else unit_range(array, "image")
-    return Picture(np.repeat(pixels, 3, axis=-1) if array.shape[-1] == 1 else pixels)
+    planar = array.strides[-1] != array.itemsize
+    return Picture(np.repeat(pixels, 3, axis=-1) if array.shape[-1] == 1 else pixels, planar=planar)
 
 
 def picture_from_pil(image: PIL.Image.Image) -> Picture:

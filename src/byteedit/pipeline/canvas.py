@@ -65,9 +65,10 @@ def lay_out(
         Window(0, 0, *picture.size) if margin is None else window(mask, model, margin)
         for picture, mask in zip(pictures, masks, strict=True)
     ]
-    image = np.stack([unit(resize(view.crop(p.pixels), model)) for p, view in zip(pictures, windows, strict=True)])
+    pixels = np.stack([unit(resize(view.crop(p.pixels), model)) for p, view in zip(pictures, windows, strict=True)])
     mask = torch.cat([see_mask(mask, view, model, composite) for mask, view in zip(masks, windows, strict=True)])
-    return Canvas(pictures, masks, windows, to_tensor(image), mask)
+    image = to_tensor(pixels)
+    return Canvas(pictures, masks, windows, image.contiguous() if pictures[0].planar else image, mask)
 
 
 def see_mask(mask: np.ndarray, view: Window, model: tuple[int, int], composite: bool) -> Tensor:

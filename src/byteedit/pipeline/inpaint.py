@@ -126,8 +126,8 @@ class ByteEditInpaintPipeline(
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs):
         """Load a checkpoint in diffusers layout: a folder, or a hub id (offline: from the standard cache).
 
-        As in diffusers, but nothing is unpickled unless `use_safetensors=False` asks for it. Raises ValueError where the
-        weights are there in pickled form only.
+        As in diffusers, but nothing is unpickled unless `use_safetensors=False` asks for it. Raises ValueError where
+        the weights are there in pickled form only.
         """
         kwargs.setdefault("use_safetensors", True)
         folder = Path(pretrained_model_name_or_path)
@@ -180,7 +180,7 @@ class ByteEditInpaintPipeline(
         """Fill the white part of `mask_image` by what `prompt` says, or, without a prompt, by what fits.
 
         Arguments are those of diffusers' `StableDiffusionInpaintPipeline`, plus `init` and `composite`. Here is what
-        differs: None stands for the checkpoint's own default in `strength`, `num_inference_steps`, `guidance_scale`
+        differs: None is the checkpoint's own default in `strength`, `num_inference_steps`, `guidance_scale`
         and `init`.
 
         Args:

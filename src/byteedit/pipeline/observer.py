@@ -46,5 +46,7 @@ def changed_condition(condition: Condition, changed: dict[str, Tensor], batch: i
         fields["negative"] = changed["negative_prompt_embeds"]
     if "prompt_embeds" in changed:
         rows = changed["prompt_embeds"]
-        fields |= {"text": rows[-batch:], "negative": rows[:-batch] if len(rows) > batch else None}
+        fields["text"] = rows[-batch:]
+        if len(rows) > batch:
+            fields["negative"] = rows[:-batch]
     return replace(condition, **fields) if fields else condition

@@ -59,6 +59,8 @@ class Stages:
         adapted = any(value is not None for value in adapters.values())
         self._guided = self.unet.config.time_cond_proj_dim is None and (adapted or words.guide)
         kwargs, device, guided = self.cross_attention_kwargs, self._execution_device, self.do_classifier_free_guidance
+        if self.clip_skip is not None and words.prompt is not None:
+            words = replace(words, prompt=None, prompt_embeds=self._skip_layers(words.prompt))
         text, negative = self.encode_prompt(
             words.prompt,
             device,
@@ -68,7 +70,6 @@ class Stages:
             prompt_embeds=words.prompt_embeds,
             negative_prompt_embeds=words.negative_prompt_embeds,
             lora_scale=kwargs.get("scale") if kwargs else None,
-            clip_skip=self.clip_skip,
         )
         unet_kwargs = {"timestep_cond": self._embedded_guidance(text), "cross_attention_kwargs": kwargs}
         if adapted:
@@ -76,6 +77,14 @@ class Stages:
             unet_kwargs["added_cond_kwargs"] = {"image_embeds": embeds}
         negative = negative if guided else None
         return {"text": text, "negative": negative, "guidance_scale": self.guidance_scale, "unet_kwargs": unet_kwargs}
+
+    def _skip_layers(self, prompt: list[str]) -> Tensor:
+        """Text embeddings (P, L, D) from `clip_skip` layers before the last (diffusers 0.42 fails at it with transformers 5)."""
+        prompt = self.maybe_convert_prompt(prompt, self.tokenizer)
+        length = self.tokenizer.model_max_length
+        tokens = self.tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        layers = self.text_encoder(tokens.input_ids.to(self._execution_device), output_hidden_states=True).hidden_states
+        return self.text_encoder.final_layer_norm(layers[-1 - self.clip_skip])
 
     def _embedded_guidance(self, text: Tensor) -> Tensor | None:
         """Guidance as a UNet distilled for it (LCM) takes it: an embedding (B, D) added to the timestep's."""
