@@ -126,17 +126,29 @@ class ByteEditInpaintPipeline(
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs):
         """Load a checkpoint in diffusers layout: a folder, or a hub id (offline: from the standard cache).
 
-        As in diffusers, but nothing is unpickled unless `use_safetensors=False` asks for it. Raises ValueError where
-        the weights are there in pickled form only.
+        As in diffusers, but nothing is unpickled unless `use_safetensors` (None: where need be) asks for it. Raises
+        ValueError where the weights are there in pickled form only.
         """
         kwargs.setdefault("use_safetensors", True)
         folder = Path(pretrained_model_name_or_path)
         if kwargs["use_safetensors"] and pickled_only(folder, kwargs):
             raise ValueError(
                 f"{folder} holds pickled weights (.bin) and no .safetensors; unpickling can run code. Convert it with"
-                " save_pretrained, or pass use_safetensors=False if you trust where it came from."
+                " save_pretrained, or pass use_safetensors=None if you trust where it came from."
             )
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
+    def from_single_file(cls, pretrained_model_link_or_path: str | os.PathLike, **kwargs):
+        """Load one `.safetensors` file of Stable Diffusion's original layout; offline, `config=` names a local folder.
+
+        As in diffusers, but a pickled file (.ckpt, .bin, .pt) is refused with a ValueError.
+        """
+        if not str(pretrained_model_link_or_path).endswith(".safetensors"):
+            raise ValueError(
+                f"{pretrained_model_link_or_path} is no .safetensors file; unpickling another can run code."
+            )
+        return super().from_single_file(str(pretrained_model_link_or_path), **kwargs)
 
     @property
     def do_classifier_free_guidance(self) -> bool:

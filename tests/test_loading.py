@@ -1,0 +1,160 @@
+"""Checkpoints from folders, single files, the hub's cache, LoRAs; and what diffusers makes of what we save."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    AutoPipelineForInpainting,
+    DiffusionPipeline,
+    StableDiffusionInpaintPipeline,
+    UNet2DConditionModel,
+)
+from diffusers.utils import logging
+
+from byteedit import ByteEditInpaintPipeline
+
+SAME = {"num_inference_steps": 2, "guidance_scale": 3.0, "output_type": "latent"}
+
+
+@pytest.fixture
+def folder(pipe, tmp_path):
+    """A checkpoint that our pipeline saved."""
+    pipe.save_pretrained(tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
+
+
+def latents(pipe, scene, **kwargs):
+    """What a pipeline makes of the test scene."""
+    pipe.set_progress_bar_config(disable=True)
+    return pipe("a red boat", *scene(), generator=torch.Generator().manual_seed(0), **{**SAME, **kwargs}).images
+
+
+@pytest.mark.parametrize(
+    "opener", [ByteEditInpaintPipeline, DiffusionPipeline, AutoPipelineForInpainting], ids=lambda cls: cls.__name__
+)
+def test_saved_folder_opens_as_our_class(pipe, folder, scene, opener):
+    opened = opener.from_pretrained(folder)
+    assert type(opened) is ByteEditInpaintPipeline
+    assert opened.config.num_inference_steps == 2
+    assert opened.config.guidance_scale == 3.0
+    assert torch.equal(latents(opened, scene), latents(pipe, scene))
+
+
+def test_saved_folder_opens_in_the_stock_pipeline(pipe, folder, scene, caplog):
+    logging.enable_propagation()
+    opened = StableDiffusionInpaintPipeline.from_pretrained(folder)
+    logging.disable_propagation()
+    assert type(opened) is StableDiffusionInpaintPipeline
+    assert torch.equal(latents(opened, scene), latents(pipe, scene))
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_stock_folder_opens_with_diffusers_defaults(parts, tmp_path):
+    StableDiffusionInpaintPipeline(**parts(), requires_safety_checker=False).save_pretrained(tmp_path)
+    config = ByteEditInpaintPipeline.from_pretrained(tmp_path).config
+    assert (config.num_inference_steps, config.guidance_scale, config.strength, config.init) == (50, 7.5, 1.0, None)
+
+
+def test_model_index_has_the_schedule(parts, tmp_path):
+    pipe = ByteEditInpaintPipeline(**parts(), num_inference_steps=8, guidance_scale=1.5, strength=0.75, init="masked")
+    pipe.save_pretrained(tmp_path)
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    assert index["_class_name"] == "ByteEditInpaintPipeline"
+    assert (index["num_inference_steps"], index["guidance_scale"]) == (8, 1.5)
+    assert (index["strength"], index["init"]) == (0.75, "masked")
+
+
+@pytest.mark.parametrize("order", ["import byteedit\nimport diffusers", "import diffusers\nimport byteedit"])
+def test_diffusers_knows_the_class_whichever_is_imported_first(folder, tmp_path, order):
+    """In a fresh process, from the folder and, offline, by the hub id that the standard cache knows."""
+    commit = "0123456789012345678901234567890123456789"
+    repo = tmp_path / "hub" / "models--someone--inpainting"
+    shutil.copytree(folder, repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit)
+    code = f"""{order}
+for source in ({str(folder)!r}, "someone/inpainting"):
+    for opener in (diffusers.AutoPipelineForInpainting, diffusers.DiffusionPipeline, byteedit.ByteEditInpaintPipeline):
+        print(type(opener.from_pretrained(source)).__name__)"""
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, env=environment)
+    assert done.stdout.split() == ["ByteEditInpaintPipeline"] * 6, done.stderr
+
+
+def test_import_is_light():
+    code = """import sys, byteedit
+print(sorted({"torch", "diffusers", "transformers", "gradio"} & set(sys.modules)))
+print(byteedit.__version__, byteedit.PICTUREBOOK.endswith("picturebook"))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split("\n")[:2] == ["[]", "0.1.0 True"], done.stderr
+
+
+def test_variant(pipe, tmp_path):
+    pipe.to(torch.float16).save_pretrained(tmp_path, variant="fp16")
+    assert (tmp_path / "unet" / "diffusion_pytorch_model.fp16.safetensors").is_file()
+    opened = ByteEditInpaintPipeline.from_pretrained(tmp_path, variant="fp16", torch_dtype=torch.float32)
+    assert opened.unet.dtype == torch.float32
+    assert torch.equal(opened.unet.conv_in.weight, pipe.unet.conv_in.weight.float())
+
+
+def test_unet_alone(pipe, folder, parts, tmp_path, scene):
+    unet = parts()["unet"]
+    torch.nn.init.zeros_(unet.conv_out.weight)
+    unet.save_pretrained(tmp_path / "tuned")
+    tuned = UNet2DConditionModel.from_pretrained(tmp_path / "tuned")
+    opened = ByteEditInpaintPipeline.from_pretrained(folder, unet=tuned)
+    assert opened.unet is tuned
+    assert not torch.equal(latents(opened, scene), latents(pipe, scene))
+
+
+def test_lora_with_conv_in(pipe, folder, scene, tmp_path):
+    from peft import LoraConfig, get_peft_model_state_dict
+
+    before = latents(pipe, scene)
+    targets = ["conv_in", "to_q", "to_v"]
+    pipe.unet.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=targets, init_lora_weights=False))
+    changed = latents(pipe, scene)
+    layers = get_peft_model_state_dict(pipe.unet)
+    assert any("conv_in" in name for name in layers)
+    ByteEditInpaintPipeline.save_lora_weights(tmp_path / "lora", unet_lora_layers=layers)
+    opened = ByteEditInpaintPipeline.from_pretrained(folder)
+    opened.load_lora_weights(tmp_path / "lora", adapter_name="tuned")
+    assert torch.allclose(latents(opened, scene), changed, atol=1e-4)
+    assert not torch.allclose(changed, before, atol=1e-2)
+    opened.set_adapters("tuned", 0.0)
+    assert torch.allclose(latents(opened, scene), before, atol=1e-4)
+    opened.unload_lora_weights()
+    assert torch.equal(latents(opened, scene), before)
+
+
+def test_pickled_weights_are_refused(pipe, folder):
+    """A folder with weights as .bin only opens when that is asked for, or when the part is given."""
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save(pipe.unet.state_dict(), folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(ValueError, match="use_safetensors=None"):
+        ByteEditInpaintPipeline.from_pretrained(folder)
+    assert ByteEditInpaintPipeline.from_pretrained(folder, unet=pipe.unet).unet is pipe.unet
+    opened = ByteEditInpaintPipeline.from_pretrained(folder, use_safetensors=None)
+    assert torch.equal(opened.unet.conv_in.weight, pipe.unet.conv_in.weight)
+
+
+def test_from_pipe_keeps_the_parts(pipe):
+    stock = StableDiffusionInpaintPipeline.from_pipe(pipe)
+    ours = ByteEditInpaintPipeline.from_pipe(stock)
+    assert ours.unet is pipe.unet
+    assert ours.config.num_inference_steps == 2
+
+
+def test_textual_inversion(pipe, scene):
+    before = latents(pipe, scene)
+    pipe.load_textual_inversion({"<lake>": torch.ones(2, 16)})
+    pipe.set_progress_bar_config(disable=True)
+    after = pipe("a red <lake>", *scene(), generator=torch.Generator().manual_seed(0), **SAME).images
+    assert np.isfinite(after.numpy()).all()
+    assert not torch.equal(after, before)
