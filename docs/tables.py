@@ -17,6 +17,9 @@ PAGES = ("README.md", "docs/*.md")
 # What the end of a key means, in words, and how its value is written.
 MEANINGS = {
     "editing.right": ("Editing: kind and colour right", "{:.1%}"),
+    "editing.class": ("Editing: kind right", "{:.1%}"),
+    "editing.colour": ("Editing: colour right", "{:.1%}"),
+    "editing.right_seen": ("Editing: right, in combinations of the training", "{:.1%}"),
     "editing.right_heldout": ("Editing: right, in combinations never trained on", "{:.1%}"),
     "editing.seam": ("Editing: seam contrast (1 = none)", "{:.2f}"),
     "erasing.psnr": ("Erasing: PSNR in the mask, in dB", "{:.1f}"),

@@ -84,9 +84,10 @@ def execute(command: Command) -> int:
 
 
 def _flatten(box: str) -> str:
-    """tyro's framed message as one line: its first section, and the option it suggests."""
-    lines = [line.strip("│ ") for line in box.splitlines()[1:-1]]  # the first holds the title
-    message = " ".join(itertools.takewhile(lambda line: line.strip("─"), lines))
+    """tyro's framed message as one line: what stands between title and next rule, and the option it suggests."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()]
+    below = itertools.dropwhile(lambda line: not line.strip("-"), lines[1:])  # a title may be underlined
+    message = " ".join(itertools.takewhile(lambda line: line.strip("-"), below))
     if "Perhaps you meant:" in lines:
         message += f"; perhaps {lines[lines.index('Perhaps you meant:') + 1].split()[0]}?"
     return message or box

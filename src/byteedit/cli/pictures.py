@@ -65,12 +65,11 @@ class PictureCommand(Command):
 
     def run(self) -> None:
         """Make the pictures, check them, write them and say so."""
-        from byteedit.cli import work
+        if self.replay is None:
+            self.check()
+        from byteedit.cli import work  # loads torch, which wrong usage need not wait for
 
-        if self.replay is not None:
-            work.replay(self)
-        else:
-            work.make(self)
+        work.make(self) if self.replay is None else work.replay(self)
 
     def check(self) -> None:
         """Raise UsageError where options are missing or contradict one another."""
@@ -198,7 +197,7 @@ class Outpaint(PictureCommand):
 
     def sides(self, size: tuple[int, int]) -> dict[str, int]:
         """How many pixels each side of a picture of `size` (width, height) grows."""
-        from byteedit.outpaint import sides_of
+        from byteedit.pipeline.outpaint import sides_of
 
         target = None if self.size is None else parse_size(self.size)
         asked = (self.left, self.right, self.top, self.bottom)
@@ -212,3 +211,12 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (cross and width.isdecimal() and height.isdecimal()):
         raise UsageError(f"--size is {text!r}; it must be WIDTHxHEIGHT in pixels, such as 1024x768.")
     return int(width), int(height)
+
+
+def parse_lora(text: str) -> tuple[str, float]:
+    """Path and weight of "PATH" or "PATH:WEIGHT"."""
+    path, _, weight = text.rpartition(":")
+    try:
+        return (path, float(weight)) if path else (text, 1.0)
+    except ValueError:  # the colon belongs to the path
+        return text, 1.0

@@ -6,26 +6,24 @@ can be made again alone; what is written is compared with the input first, pixel
 
 import io
 import secrets
+import sys
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import diffusers
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import torch
+import transformers
 
 import byteedit
-from byteedit.cli import pictures
 from byteedit.cli.command import UsageError
-from byteedit.cli.env import versions
-from byteedit.cli.pictures import MaskedCommand, PictureCommand
+from byteedit.cli.pictures import MaskedCommand, PictureCommand, parse_lora
+from byteedit.cli.records import REPLAY_OPTIONS, describe, restore, what_changed
 from byteedit.image import read_masks, read_pictures
-from byteedit.provenance import Record, encode_png, find_inputs, read_record, sha256, write_atomically
-
-COMMANDS = {"edit": pictures.Edit, "erase": pictures.Erase, "outpaint": pictures.Outpaint}
-REPLAY_OPTIONS = ("replay", "output", "device", "debug")  # all others come from the record
+from byteedit.provenance import encode_png, read_record, write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +41,6 @@ class Job:
 
 def make(command: PictureCommand) -> None:
     """Make all pictures that a command asks for, and say where they are."""
-    command.check()
     jobs = plan(command)
     began = time.perf_counter()
     pipe = load(command)
@@ -55,31 +52,40 @@ def make(command: PictureCommand) -> None:
 def replay(command: PictureCommand) -> None:
     """Make a picture again from its record, and say whether it came out the same."""
     earlier = command.replay
-    if replace(command, **dict.fromkeys(("replay", "output", "device"))) != type(command)(debug=command.debug):
+    unset = dict.fromkeys(REPLAY_OPTIONS)
+    if replace(command, **unset) != type(command)(**unset):
         raise UsageError(
             "--replay takes everything from the PNG's record; only --output, --device and --debug go with it."
         )
     record = read_record(earlier)
+    first = np.asarray(PIL.Image.open(earlier))  # before --output may replace it
     again = restore(record, earlier)
     output = command.output or earlier.with_name(f"{earlier.stem}-replay.png")
     began = time.perf_counter()
     again = replace(again, output=output, device=command.device)
     [job] = plan(again)
-    verified = do(again, load(again), job, record)
-    report(str(job.output), began, verified, compare(earlier, job.output, record))
+    verified = do(again, load(again), job)
+    same = np.array_equal(first, np.asarray(PIL.Image.open(job.output)))
+    report(str(job.output), began, verified, f"identical to {earlier}" if same else f"NOT identical to {earlier}")
+    if not same:
+        print(f"byteedit: {what_changed(record)}", file=sys.stderr)
 
 
 def report(where: str, began: float, verified: int, rest: str) -> None:
     """The last line."""
     seconds = time.perf_counter() - began
-    print(f"{where} · {seconds:.1f} s · {verified:,} unmasked pixels verified unchanged · {rest}")
+    print(f"{where}: {seconds:.1f} s, {verified:,} unmasked pixels verified unchanged, {rest}")
 
 
 # Before
 
 
 def plan(command: PictureCommand) -> list[Job]:
-    """The pictures to be made, every file checked. Raises ValueError where one is missing or would be overwritten."""
+    """The pictures to be made, every file read once, so that no model is loaded in vain.
+
+    Raises:
+        ValueError: a file is missing, or no picture, or would be overwritten.
+    """
     masks = [None]
     if isinstance(command, MaskedCommand) and command.mask:
         masks = list(command.mask)
@@ -88,11 +94,14 @@ def plan(command: PictureCommand) -> list[Job]:
             raise ValueError(f"there is no file {path}.")
     seed = secrets.randbits(32) if command.seed is None else command.seed
     outputs = name_outputs(command)
-    return [
+    jobs = [
         Job(image=image, mask=masks[i % len(masks)], seed=seed + k, output=outputs[i * command.num_images + k])
         for i, image in enumerate(command.images)
         for k in range(command.num_images)
     ]
+    for job in jobs[:: command.num_images]:
+        read(command, job)
+    return jobs
 
 
 def name_outputs(command: PictureCommand) -> list[Path]:
@@ -128,20 +137,14 @@ def load(command: PictureCommand):
 
 def open_pipeline(model: str, dtype: torch.dtype = torch.float32):
     """A pipeline from a folder, a .safetensors file, a hub name, or "picturebook", the model that ships."""
-    model = str(byteedit.PICTUREBOOK) if model == "picturebook" else model
+    for library in (diffusers, transformers):  # their bars and remarks are for developers
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+    model = byteedit.PICTUREBOOK if model == "picturebook" else model
     single_file = model.endswith(".safetensors")
     pipeline = byteedit.ByteEditInpaintPipeline
     opening = pipeline.from_single_file if single_file else pipeline.from_pretrained
-    return opening(model, torch_dtype=dtype)
-
-
-def parse_lora(text: str) -> tuple[str, float]:
-    """Path and weight of "PATH" or "PATH:WEIGHT"."""
-    path, _, weight = text.rpartition(":")
-    try:
-        return (path, float(weight)) if path else (text, 1.0)
-    except ValueError:  # the colon belongs to the path
-        return text, 1.0
+    return opening(model, dtype=dtype)
 
 
 def default_device() -> str:
@@ -154,12 +157,12 @@ def default_device() -> str:
 # One picture
 
 
-def do(command: PictureCommand, pipe, job: Job, record: Record | None = None) -> int:
+def do(command: PictureCommand, pipe, job: Job) -> int:
     """Make, check and write one picture; returns how many unmasked pixels were verified unchanged."""
     pipe.set_progress_bar_config(desc=job.output.name, leave=False)
     image, mask, profile = read(command, job)
     result = command.call(pipe, image, mask, torch.Generator().manual_seed(job.seed))
-    content = encode_png(result, record or describe(command, job), profile)
+    content = encode_png(result, describe(command, job.image, job.mask, job.seed), profile)
     verified = verify(image, mask, content, command.corner(image.size))
     write_atomically(job.output, content)
     return verified
@@ -215,51 +218,3 @@ def verify(image: PIL.Image.Image, mask: PIL.Image.Image | None, content: bytes,
             f"{int((kept & ~same).sum())} unmasked pixels changed, so nothing was written; please report this."
         )
     return int(kept.sum())
-
-
-# The record
-
-
-def describe(command: PictureCommand, job: Job) -> Record:
-    """The record of one picture: settings that make it alone, and its inputs."""
-    alone = replace(command, images=(job.image,), seed=job.seed, num_images=1)
-    if job.mask is not None:
-        alone = replace(alone, mask=(job.mask,))
-    settings = {name: _plain(value) for name, value in asdict(alone).items() if name not in REPLAY_OPTIONS}
-    files = [job.image, *filter(None, [job.mask]), *(Path(parse_lora(text)[0]) for text in command.lora)]
-    name = next(name for name, kind in COMMANDS.items() if type(command) is kind)
-    inputs = {str(file): sha256(file) for file in files if file.is_file()}
-    return Record(command=name, settings=settings, inputs=inputs, versions=versions())
-
-
-def _plain(value: Any) -> Any:
-    """A setting as JSON has it: paths as text, tuples as lists."""
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def restore(record: Record, result: Path) -> PictureCommand:
-    """The command of a record, with its inputs where they lie now."""
-    inputs = find_inputs(record, result)
-    kind = COMMANDS.get(record.command)
-    if kind is None or not set(record.settings) <= {field.name for field in fields(kind)}:
-        raise ValueError(f"{result} was made by byteedit {record.versions.get('byteedit')}, which knew other options.")
-    settings = dict(record.settings)
-    for name in {"images", "mask"} & set(settings):
-        settings[name] = tuple(inputs[path] for path in settings[name])
-    loras = [parse_lora(text) for text in settings["lora"]]
-    settings["lora"] = tuple(f"{inputs.get(path, path)}:{weight}" for path, weight in loras)
-    return kind(**settings)
-
-
-def compare(earlier: Path, later: Path, record: Record) -> str:
-    """Whether two pictures are the same, in words; where not, the versions that differ."""
-    first, second = np.asarray(PIL.Image.open(earlier)), np.asarray(PIL.Image.open(later))
-    if np.array_equal(first, second):
-        return f"identical to {earlier}"
-    now = versions()
-    changed = [
-        f"{name} {was} then, {now.get(name)} now" for name, was in record.versions.items() if was != now.get(name)
-    ]
-    return f"NOT identical to {earlier} ({'; '.join(changed) or 'same versions; another device or processor?'})"

@@ -1,0 +1,132 @@
+"""The command line without a model: help, versions, wrong usage, exit codes, and one line for each error."""
+
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+import byteedit
+from byteedit.cli import main
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch):
+    """A folder with photo.png and mask.png, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 30), "green").save("photo.png")
+    Image.new("L", (40, 30), 255).save("mask.png")
+    return tmp_path
+
+
+def complaint(capsys, line: str) -> tuple[int, str]:
+    """Exit code and stderr of a command that fails."""
+    code = main(line.split())
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("byteedit: ")
+    assert err.count("\n") == 1, "an error is one line"
+    return code, err
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"byteedit {byteedit.__version__}\n"
+
+
+@pytest.mark.parametrize("line", ["", "--help"])
+def test_help_names_every_command(capsys, line):
+    with pytest.raises(SystemExit) as stop:
+        main(line.split())
+    assert not stop.value.code
+    out = capsys.readouterr().out
+    assert all(f"• {command} " in out for command in ("edit", "erase", "outpaint", "demo", "env"))
+
+
+def test_help_says_what_each_option_means(capsys):
+    with pytest.raises(SystemExit):
+        main(["edit", "--help"])
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "IMAGE ... Pictures, of any size and mode." in out
+    assert "--mask-from-alpha Generate where the picture itself is transparent." in out
+    assert "(default: a random one, recorded in the result)" in out
+    assert "None" not in out
+
+
+def test_help_loads_no_torch():
+    code = (
+        "import sys; from byteedit.cli import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_runs_as_an_installed_command():
+    from importlib.metadata import entry_points
+
+    [entry] = entry_points(group="console_scripts", name="byteedit")
+    assert entry.load() is main
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("paint", "Unrecognized options: paint"),
+        ("edit photo.png --sead 1", "--sead, 1; perhaps --seed?"),
+        ("edit photo.png --seed x", "Error parsing --seed"),
+        ("edit photo.png --seed", "Missing value for argument '--seed'"),
+        ("edit photo.png --dtype int8", "invalid choice 'int8' for argument '--dtype'"),
+        ("edit --mask mask.png --output out.png", "no picture given"),
+        ("edit photo.png --mask mask.png", "--output is missing"),
+        ("edit photo.png --output out.png", "either --mask FILE or --mask-from-alpha"),
+        ("edit photo.png --mask mask.png --mask-from-alpha --output o.png", "either --mask FILE or --mask-from-alpha"),
+        ("edit photo.png --mask mask.png mask.png --output o.png", "2 masks for 1 pictures"),
+        ("edit photo.png --mask mask.png --output out.jpg", "byteedit writes PNG, which keeps every pixel"),
+        ("edit photo.png --mask mask.png --output photo.png", "would overwrite the input photo.png"),
+        ("erase photo.png photo.png --mask mask.png --output mask.png", "several pictures need a folder"),
+        ("erase photo.png ./photo.png --mask mask.png --output out", "two pictures have the same name"),
+        ("edit photo.png --mask mask.png --output o.png --num-images 0", "--num-images is 0; it must be 1 or more"),
+        ("outpaint photo.png --output out.png", "Give one of --left/--right/--top/--bottom, --size or --aspect-ratio"),
+        ("outpaint photo.png --output out.png --left 3 --size 9x9", "how far? Give one of"),
+        ("outpaint photo.png --output out.png --size 9", "it must be WIDTHxHEIGHT in pixels, such as 1024x768"),
+        ("edit --replay photo.png --steps 3", "--replay takes everything from the PNG's record"),
+    ],
+)
+def test_wrong_usage_exits_with_2(photo, capsys, line, words):
+    code, err = complaint(capsys, line)
+    assert code == 2
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("edit nowhere.png --mask mask.png --output out.png", "there is no file nowhere.png"),
+        ("edit photo.png --mask nowhere.png --output out.png", "there is no file nowhere.png"),
+        ("edit text.txt --mask mask.png --output out.png", "text.txt cannot be read as a picture"),
+        ("edit broken.png --mask mask.png --output out.png", "broken.png cannot be read as a picture"),
+        ("edit photo.png --mask-from-alpha --output out.png", "photo.png has no alpha channel (its mode is RGB)"),
+        ("edit --replay photo.png", "photo.png carries no byteedit record"),
+        ("edit --replay nowhere.png", "nowhere.png"),
+    ],
+)
+def test_failure_exits_with_1_before_any_model_is_loaded(photo, capsys, line, words):
+    (photo / "text.txt").write_text("hello")
+    (photo / "broken.png").write_bytes((photo / "photo.png").read_bytes()[:60])
+    code, err = complaint(capsys, line)
+    assert code == 1
+    assert words in err
+    assert not (photo / "out.png").exists()
+
+
+def test_debug_shows_the_traceback(photo):
+    with pytest.raises(ValueError, match="no file nowhere"):
+        main(["edit", "nowhere.png", "--mask", "mask.png", "--output", "out.png", "--debug"])
+
+
+def test_env_names_what_a_bug_report_needs(capsys):
+    assert main(["env"]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert {"python", "torch", "diffusers", "transformers", "devices"} <= set(lines)
+    assert lines["byteedit"] == byteedit.__version__
+    assert "cpu with" in lines["devices"]
