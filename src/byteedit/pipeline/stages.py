@@ -79,7 +79,7 @@ class Stages:
         return {"text": text, "negative": negative, "guidance_scale": self.guidance_scale, "unet_kwargs": unet_kwargs}
 
     def _skip_layers(self, prompt: list[str]) -> Tensor:
-        """Text embeddings (P, L, D) from `clip_skip` layers before the last (diffusers 0.42 fails at it with transformers 5)."""
+        """Text embeddings (P, L, D) `clip_skip` layers before the last; diffusers 0.42 cannot with transformers 5."""
         prompt = self.maybe_convert_prompt(prompt, self.tokenizer)
         length = self.tokenizer.model_max_length
         tokens = self.tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
