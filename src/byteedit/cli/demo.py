@@ -32,6 +32,7 @@ class Demo(Command):
         from byteedit.cli.work import open_pipeline
         from byteedit.evaluation.picturebench import TASKS, cases
         from byteedit.evaluation.scores import psnr
+        from byteedit.evaluation.systems import answers
 
         began = time.perf_counter()
         pipe = open_pipeline(self.model)
@@ -39,7 +40,7 @@ class Demo(Command):
         closeness = []
         for task in TASKS:
             chosen = cases(task)[::3][: self.count]  # in steps of three, kinds and prompts are well mixed
-            results = [np.asarray(paint(pipe, case)) for case in tqdm(chosen, desc=task, leave=False)]
+            results = list(tqdm(answers(pipe, chosen, batch=1), task, len(chosen), leave=False))
             print(write_sheet(self.output / f"{task}.png", chosen, results))
             if task == "erasing":
                 closeness = [
@@ -48,20 +49,6 @@ class Demo(Command):
         seconds = time.perf_counter() - began
         print(f"What was erased is {np.mean(closeness):.1f} dB close to the true background; ", end="")
         print(f"{len(TASKS) * self.count} pictures in {seconds:.0f} s")
-
-
-def paint(pipe, case):
-    """The pipeline's answer to one case of PictureBench, as a PIL image of the page."""
-    import torch
-    from PIL import Image
-
-    image, mask = Image.fromarray(case.image), Image.fromarray(case.mask)
-    generator = torch.Generator().manual_seed(case.seed)
-    if case.task == "editing":
-        return pipe(case.prompt, image=image, mask_image=mask, generator=generator).images[0]
-    if case.task == "erasing":
-        return pipe.erase(image, mask, generator=generator).images[0]
-    return pipe.outpaint(image, **case.extension, prompt=case.prompt, generator=generator).images[0]
 
 
 def write_sheet(path: Path, cases, results) -> Path:
