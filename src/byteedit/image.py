@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 SMALLEST, LARGEST = 8, 20_000  # pixels a side
 KEPT_MODES = ("RGB", "RGBA", "L", "LA", "CMYK", "I;16")  # modes that can hold any edited picture; others are converted
 CONVERTED_MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I": "I;16"}
@@ -80,7 +81,7 @@ def read_masks(mask_image) -> list[np.ndarray]:
     masks = []
     for mask in rows_of(mask_image, 2):
         if isinstance(mask, PIL.Image.Image):
-            masks.append(luminance(PIL.ImageOps.exif_transpose(mask)))
+            masks.append(luminance(upright(mask)))
         else:
             masks.append(mask[..., 0] if mask.dtype == np.uint8 else unit_range(mask[..., 0], "mask_image"))
     return masks
@@ -144,13 +145,18 @@ def picture_from_array(array: np.ndarray) -> Picture:
 
 def picture_from_pil(image: PIL.Image.Image) -> Picture:
     """An upright picture in a mode that can hold any edit: 1 -> L, P -> RGB or RGBA, I -> I;16, others stay."""
-    image = PIL.ImageOps.exif_transpose(image)
+    image = upright(image)
     if image.mode not in KEPT_MODES:
         image = convert_mode(image)
     if image.mode == "I;16":
         grey = luminance(image)
         return Picture(np.repeat(grey[..., None], 3, axis=-1), image)
     return Picture(np.asarray(image.convert("RGB")), image)
+
+
+def upright(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The picture as its EXIF orientation wants it seen; itself, not a copy, where that is how it lies."""
+    return image if image.getexif().get(ORIENTATION, 1) == 1 else PIL.ImageOps.exif_transpose(image)
 
 
 def convert_mode(image: PIL.Image.Image) -> PIL.Image.Image:
