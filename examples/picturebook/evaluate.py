@@ -79,7 +79,7 @@ def keep(output: Path, name: str, image: np.ndarray, line: dict) -> None:
 
 def try_judge(limit: int) -> dict[str, Figure]:
     """How often the judge says right, for every trial, over the edits; and whether it sees things come and go."""
-    edits = [case for case in cases("editing")[:limit]]
+    edits = cases("editing")[:limit]
     found = {}
     for name, trial in (TRUE | WRONG).items():
         found[f"{name}_right"] = rate(score(case, trial(case))["right"] for case in tqdm(edits, name))
