@@ -62,7 +62,7 @@ def parse(arguments: Sequence[str]) -> Command:
                 prog="byteedit",
                 description=DESCRIPTION,
                 args=arguments,
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName),
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
             )
     except SystemExit as stop:
         if not stop.code:
