@@ -247,6 +247,15 @@ def test_what_was_generated_is_not_corrected_away(torn):
     assert torch.equal(match_seam(decoded, image, mask, 8), decoded)
 
 
+def test_a_decode_that_is_far_off_is_left_alone(torn):
+    """It does not show the picture at all, so that the difference says nothing about colours. Row by row."""
+    image, mask = torn
+    pair = torch.cat([image + 0.2, image.flip(-1)])
+    matched = match_seam(pair, image.repeat(2, 1, 1, 1), mask.repeat(2, 1, 1, 1), 8)
+    assert (matched[:1] - image).abs().max() < 1e-6
+    assert torch.equal(matched[1:], pair[1:])
+
+
 def test_nothing_known_nothing_corrected(torn):
     image, _ = torn
     assert torch.equal(match_seam(image, -image, torch.ones(1, 1, 64, 64), 8), image)

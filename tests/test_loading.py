@@ -144,6 +144,13 @@ def test_pickled_weights_are_refused(pipe, folder):
     assert torch.equal(opened.unet.conv_in.weight, pipe.unet.conv_in.weight)
 
 
+def test_pickles_are_not_written(pipe, tmp_path):
+    with pytest.warns(UserWarning, match=r"\.safetensors"):
+        pipe.save_pretrained(tmp_path, safe_serialization=False)
+    assert list(tmp_path.rglob("*.bin")) == []
+    assert ByteEditInpaintPipeline.from_pretrained(tmp_path).config.num_inference_steps == 2
+
+
 def test_from_pipe_keeps_the_parts(pipe):
     stock = StableDiffusionInpaintPipeline.from_pipe(pipe)
     ours = ByteEditInpaintPipeline.from_pipe(stock)

@@ -265,13 +265,16 @@ def test_arrays_come_back_in_their_range(pipe, scene):
 
 
 def test_a_colour_shift_of_the_decoder_does_not_show(pipe, scene):
-    """A decoder that is off by a constant gives the same picture as one that is not."""
-    image, mask = scene()
-    straight = np.asarray(pipe.erase(image, mask, generator=generator(), output_type="np").images[0])
+    """A decoder that paints everything in the picture's one colour, a little off: the patch has the very colour."""
+    colour = torch.tensor([0.2, -0.4, 0.6])
     with torch.no_grad():
-        pipe.vae.decoder.conv_out.bias += torch.tensor([0.05, -0.03, 0.02])
-    shifted = np.asarray(pipe.erase(image, mask, generator=generator(), output_type="np").images[0])
-    assert np.abs(straight - shifted).max() < 2e-3
+        pipe.vae.decoder.conv_out.weight.zero_()
+        pipe.vae.decoder.conv_out.bias.copy_(colour + torch.tensor([0.05, -0.03, 0.02]))
+    image = np.broadcast_to((colour / 2 + 0.5).numpy(), (64, 64, 3))
+    mask = np.asarray(scene()[1]) / 255
+    assert np.abs(pipe.erase(image, mask, output_type="np").images[0] - image).max() < 1e-6
+    raw = pipe.erase(image, mask, output_type="np", composite=False).images[0]
+    assert np.abs(raw - image).max() == pytest.approx(0.025, abs=1e-6)
 
 
 # The checkpoint's own defaults

@@ -16,6 +16,7 @@ from torch import Tensor
 
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 SMALLEST, LARGEST = 8, 20_000  # pixels a side
+LARGEST_SHIFT = 0.25  # of colour, in [-1, 1]; trained autoencoders are off by 0.02 to 0.07
 KEPT_MODES = ("RGB", "RGBA", "L", "LA", "CMYK", "I;16")  # modes that can hold any edited picture; others are converted
 CONVERTED_MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I": "I;16"}
 
@@ -244,22 +245,24 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
 
 
 def match_seam(decoded: Tensor, image: Tensor, mask: Tensor, cell: int) -> Tensor:
-    """Take a colour shift out of a decoded picture: all (B, C, H, W), decoded and image in the same range.
+    """Take a colour shift out of a decoded picture: all (B, C, H, W), decoded and image in [-1, 1].
 
     Where the picture is known, the shift d = image - decoded is known too. It is carried into the hole as a weighted
     mean, sum_l 4^-l U(P_l(k d)) / sum_l 4^-l U(P_l(k)), k = 1 where known (one latent `cell` away from the mask),
     P_l the mean over squares of 2^l pixels, U the smooth enlargement: near values weigh most, far ones are heard
-    where no near one is. A constant shift vanishes altogether; a perfect decode stays as it is, bit for bit.
+    where no near one is. A constant shift vanishes altogether; a perfect decode stays as it is, bit for bit; and so
+    does one that is off by more than `LARGEST_SHIFT` on average, since that is no matter of colour.
     """
     known = 1 - F.max_pool2d(mask, 2 * cell + 1, stride=1, padding=cell)
     shift, weight = (image - decoded) * known, known
+    off = shift.abs().mean(dim=(1, 2, 3), keepdim=True) > LARGEST_SHIFT * known.mean(dim=(1, 2, 3), keepdim=True)
     total, weights = torch.zeros_like(shift), torch.zeros_like(known)
     size = shift.shape[-2:]
     for level in range(1, max(size).bit_length() + 1):
         shift, weight = (F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (shift, weight))
         total += 4.0**-level * F.interpolate(shift, size=size, mode="bilinear")
         weights += 4.0**-level * F.interpolate(weight, size=size, mode="bilinear")
-    return decoded + torch.where(weights > 0, total / weights.clamp_min(1e-12), 0)
+    return decoded + torch.where(off | (weights <= 0), 0, total / weights.clamp_min(1e-12))
 
 
 def paste(picture: Picture, mask: np.ndarray, patch: np.ndarray, window: Window) -> np.ndarray:

@@ -8,6 +8,7 @@ assignment, not copied.
 
 import inspect
 import os
+import warnings
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,12 @@ class ByteEditInpaintPipeline(
                 " save_pretrained, or pass use_safetensors=None if you trust where it came from."
             )
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, safe_serialization: bool = True, **kwargs) -> None:
+        """Save all parts in diffusers layout, always as `.safetensors`: pickles are neither written nor read."""
+        if not safe_serialization:
+            warnings.warn("safe_serialization=False is not followed: weights are saved as .safetensors.", stacklevel=2)
+        super().save_pretrained(save_directory, safe_serialization=True, **kwargs)
 
     @classmethod
     def from_single_file(cls, pretrained_model_link_or_path: str | os.PathLike, **kwargs):
