@@ -1,0 +1,40 @@
+"""Every measured figure of the project, in `docs/results.json`, from which the tables in README and docs are generated.
+
+`{key: {value, low, high, n, command, commit}}`; `low` and `high` bound the value's interval, `n` counts what it was
+measured on.
+"""
+
+import json
+import math
+import os
+import subprocess
+from pathlib import Path
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results.json"
+
+
+def record(key: str, value: float, low: float, high: float, n: int, command: str, path: Path = RESULTS) -> None:
+    """Keep one figure, sorted among the others, with the commit that it was measured at.
+
+    Raises ValueError for what is no figure: NaN, infinity, an interval that does not hold the value, no cases.
+    """
+    if not all(math.isfinite(number) for number in (value, low, high)):
+        raise ValueError(
+            f"{key} is {value} in [{low}, {high}]; only finite figures are kept: look for what went wrong."
+        )
+    if not low <= value <= high or n < 1:
+        raise ValueError(
+            f"{key} is {value} in [{low}, {high}] of {n}; give an interval around the value, and n above 0."
+        )
+    results = json.loads(path.read_text()) if path.exists() else {}
+    figure = {"value": value, "low": low, "high": high, "n": n, "command": command, "commit": commit(path.parent)}
+    results[key] = figure
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(dict(sorted(results.items())), indent=2) + "\n")
+    os.replace(partial, path)
+
+
+def commit(folder: Path) -> str:
+    """The commit that is checked out, short; with "+" where tracked files differ from it."""
+    git = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()

@@ -1,0 +1,65 @@
+"""Measured figures: kept sorted, with their commit, and never NaN; and the benchmark that makes two of them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def record(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from results import record
+
+    return record
+
+
+@pytest.fixture
+def path(tmp_path):
+    """docs/results.json of a repository with one commit."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path)]
+    subprocess.run([*git[:-2], "init", "-q", str(tmp_path)], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    return tmp_path / "results.json"
+
+
+def test_record(record, path):
+    record("b.second", 2.0, 1.0, 3.0, 9, "python b.py", path)
+    record("a.first", 1.0, 1.0, 1.0, 1, "python a.py", path)
+    record("b.second", 2.5, 1.0, 3.0, 9, "python b.py", path)
+    results = json.loads(path.read_text())
+    assert list(results) == ["a.first", "b.second"]
+    assert results["b.second"]["value"] == 2.5
+    assert set(results["a.first"]) == {"value", "low", "high", "n", "command", "commit"}
+    assert len(results["a.first"]["commit"]) >= 12
+    assert [file.name for file in path.parent.glob("results*")] == ["results.json"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "words"),
+    [
+        ((float("nan"), 0, 1, 1), "only finite"),
+        ((1, 0, float("inf"), 1), "only finite"),
+        ((2, 0, 1, 1), "around the value"),
+        ((1, 0, 2, 0), "n above 0"),
+    ],
+)
+def test_no_figure(record, path, figure, words):
+    with pytest.raises(ValueError, match=words):
+        record("key", *figure, "python a.py", path)
+    assert not path.exists()
+
+
+@pytest.mark.slow
+def test_edit_benchmark(pipe, tmp_path):
+    """On tiny weights and few rounds: that it runs, and that no time is lost by a factor."""
+    pipe.save_pretrained(tmp_path)
+    command = [sys.executable, str(BENCHMARKS / "edit.py"), "--model", str(tmp_path), "--rounds", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    lines = [line for line in done.stdout.splitlines() if "ours / theirs" in line]
+    assert [line.split()[0] for line in lines] == ["20", "8"], done.stderr
+    assert all(0.5 < float(line.split()[5]) < 2 for line in lines)
