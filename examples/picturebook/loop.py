@@ -56,7 +56,8 @@ def train(
     Goes on from `run/checkpoint` when that is there. Stops after `steps` or `minutes`, whichever comes first, but
     the schedule always spans `steps`. Writes `run/log.jsonl`. Raises `FloatingPointError` on a loss that is not finite.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, steps, warmup))
     ema, progress = EMAModel(model.parameters(), decay=ema_decay, use_ema_warmup=False), Progress()
     inner, (model, optimizer) = model, accelerator.prepare(model, optimizer)

@@ -1,12 +1,15 @@
 """Train the picturebook's autoencoder: 128 x 128 pixels to 32 x 32 latents of four channels, and back.
 
 Three channels are pulled towards the small picture itself, so latents are smooth and a diffusion model learns
-them quickly; noise on the latents teaches the decoder to forgive. Half of the pictures have a grey hole, for
+them quickly; noise on the latents teaches the decoder to forgive. Some pictures have a grey hole, for
 masked pictures are encoded too. No adversarial loss, no perceptual network.
 
-    torchrun --nproc-per-node 2 examples/picturebook/train_autoencoder.py --minutes 10
+    torchrun --nproc-per-node 2 examples/picturebook/train_autoencoder.py
+    torchrun --nproc-per-node 2 examples/picturebook/train_autoencoder.py \
+        --decoder-of .runs/autoencoder/vae --output .runs/decoder
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +43,8 @@ class Settings:
     """Weight that pulls three latent channels towards the 4 x 4-pooled picture."""
     noise: float = 0.12
     """Largest standard deviation of the noise laid on latents of unit variance."""
+    decoder_of: Path | None = None
+    """A finished autoencoder whose decoder alone is trained on, so that latents keep their meaning."""
 
 
 def build() -> AutoencoderKL:
@@ -67,7 +72,7 @@ def pictures(batch: int, step: int, rank: int) -> Tensor:  # (B, 3, 128, 128) in
     rng = np.random.default_rng([3, step, rank])
     drawn = np.stack([scene(int(rng.integers(2**40)), "train").render() for _ in range(batch)])
     x = torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 127.5 - 1
-    holes = np.stack([masks.draw(SIZE, rng) if rng.random() < 0.5 else np.zeros(SIZE) for _ in range(batch)])
+    holes = np.stack([masks.draw(SIZE, rng) if rng.random() < 0.3 else np.zeros(SIZE) for _ in range(batch)])
     return x * torch.from_numpy(holes == 0)[:, None]
 
 
@@ -84,9 +89,13 @@ class Reconstruction(torch.nn.Module):
         self.vae, self.settings = vae, settings
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        z = self.vae.encode(x).latent_dist.mean.float()  # (B, 4, 32, 32)
-        noise = torch.rand(len(x), 1, 1, 1) * self.settings.noise
+        with torch.no_grad() if self.settings.decoder_of else nullcontext():
+            z = self.vae.encode(x).latent_dist.mean.float()  # (B, 4, 32, 32)
+        noise = torch.rand(len(x), 1, 1, 1, device=x.device) * self.settings.noise
         y = self.vae.decode(z + noise * torch.randn_like(z)).sample.float()
+        if self.settings.decoder_of:
+            terms = {"l1": (y - x).abs().mean(), "edges": (edges(y) - edges(x)).abs().mean()}
+            return {"loss": sum(terms.values())} | terms
         half = self.vae.decode(F.avg_pool2d(z[::4], 2)).sample.float()  # EQ-VAE: smaller latents, the smaller picture
         terms = {
             "l1": (y - x).abs().mean(),
@@ -104,7 +113,11 @@ def main(settings: Settings) -> None:
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16")
     settings.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    model = Reconstruction(build(), settings)
+    vae = AutoencoderKL.from_pretrained(settings.decoder_of) if settings.decoder_of else build()
+    if settings.decoder_of:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+    model = Reconstruction(vae, settings)
 
     def loss(wrapped, step):
         torch.manual_seed(step * 64 + accelerator.process_index)
@@ -131,11 +144,12 @@ def finish(vae: AutoencoderKL, run: Path) -> None:
     x = torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 127.5 - 1
     z = vae.encode(x).latent_dist.mean
     y = vae.decode(z).sample.clamp(-1, 1)
-    vae.register_to_config(scaling_factor=round(float(1 / z.std()), 4))
+    if vae.config.scaling_factor == 1:  # a decoder trained on keeps the scale that its diffusion model knows
+        vae.register_to_config(scaling_factor=round(float(1 / z.std()), 4))
     vae.save_pretrained(run / "vae")
     psnr = -10 * torch.log10(((y - x) / 2).square().mean((1, 2, 3))).mean()
     print(
-        f"PSNR {psnr:.2f} dB on 256 validation scenes; latent std per channel {z.std((0, 2, 3))}; saved in {run / 'vae'}"
+        f"PSNR {psnr:.2f} dB on 256 validation scenes; latent std {z.std((0, 2, 3)).tolist()}; saved in {run / 'vae'}"
     )
 
 

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from byteedit import masks
-from byteedit.pipeline import ByteEditInpaintPipeline
 from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, SIZES
+from byteedit.pipeline import ByteEditInpaintPipeline
 
 LENGTH = 24  # tokens of a prompt; at 16 the place would be cut off
 FACTOR = 4  # pixels of a latent's side
