@@ -22,7 +22,8 @@ __all__ = ["Verdict", "edit_right", "explain", "judge", "object_found"]
 NAMES = [(kind, colour) for kind in KINDS for colour in COLOURS]
 MIN_SIDE, MAX_SIDE = 22, 62  # pixels; the picturebook's own are 28, 40 and 56
 COARSE_SIDES = range(24, MAX_SIDE, 4)
-SLACK = 6  # pixels by which a thing may be cut off by the mask's border
+SLACK = 16  # pixels by which a thing's square may stick out of the mask, which may follow the thing's outline
+INSIDE = 0.6  # least share of a drawing that lies in the mask
 TOLERANCE = 32.0  # a pixel that differs by this much, of 255, counts as half wrong
 RIM = 3  # pixels around a drawing that it must account for, too
 SHORTLIST = 8  # kinds and colours looked at closely
@@ -141,7 +142,7 @@ class _Page:
         place, gains = (side, x, y), {}
         for step in (2, 1):
             while True:
-                near = {other for other in _near(*place, step) if self._holds(*other)} | {place}
+                near = {other for other in _near(*place, step) if self._holds(kind, *other)} | {place}
                 for other in near - gains.keys():
                     gains[other] = self.gain(kind, colour, *other)
                 best = max(near, key=gains.__getitem__)
@@ -150,10 +151,12 @@ class _Page:
                 place = best
         return gains[place], kind, colour, *place
 
-    def _holds(self, side: int, x: int, y: int) -> bool:
-        """Whether a square lies in the region's frame, and at least half of it in the region."""
-        framed = self.left <= x and self.top <= y and x + side <= self.right and y + side <= self.bottom
-        return framed and 2 * self.inside[y : y + side, x : x + side].sum() >= side**2
+    def _holds(self, kind: str, side: int, x: int, y: int) -> bool:
+        """Whether a drawing's square lies in the region's frame, and most of the drawing itself in the region."""
+        if x < self.left or y < self.top or x + side > self.right or y + side > self.bottom:
+            return False
+        body = sprite(kind, NAMES[0][1], side)[..., 3]
+        return (body * self.inside[y : y + side, x : x + side]).sum() >= INSIDE * body.sum()
 
     def gain(self, kind: str, colour: str, side: int, x: int, y: int) -> float:
         """How many wrong pixels fewer there are with this drawing than with the bare background."""
@@ -227,11 +230,11 @@ def templates(side: int) -> np.ndarray:  # (9 side², kinds x colours) float32
 
 
 def _patches(features: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:  # (n, 2) x and y, (n, 9 side²)
-    """All squares of `side` pixels of which more than half lies inside the mask, and where they are."""
+    """All squares of `side` pixels of which more than a quarter lies inside the mask, and where they are."""
     if side > min(features.shape[1:]):
         return np.zeros((0, 2), int), np.zeros((0, 9 * side**2), np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(features, (side, side), (1, 2))
-    inside = windows[7].mean((-2, -1)) > 0.5
+    inside = windows[7].mean((-2, -1)) > 0.25
     y, x = np.nonzero(inside)
     return np.stack([x, y], 1), windows[:, y, x].transpose(1, 0, 2, 3).reshape(len(x), 9 * side**2)
 
