@@ -18,7 +18,7 @@ import tyro
 from PIL import Image
 from tqdm import tqdm
 
-from byteedit.evaluation.judge import judge
+from byteedit.evaluation.judge import edit_right, object_found
 from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.evaluation.report import Figure, contact_sheet, figures, rate
 from byteedit.evaluation.scores import score
@@ -82,13 +82,13 @@ def try_judge(limit: int) -> dict[str, Figure]:
     edits = cases("editing")[:limit]
     found = {}
     for name, trial in (TRUE | WRONG).items():
-        found[f"{name}_right"] = rate(score(case, trial(case))["right"] for case in tqdm(edits, name))
+        found[f"{name}_right"] = rate(edit_right(case, trial(case)) for case in tqdm(edits, name))
     erasures, extended = cases("erasing")[:limit], [c for c in cases("outpainting")[:limit] if c.target]
-    found["unedited_right"] = rate(score(case, case.source.render())["right"] for case in edits)
-    found["erased_empty"] = rate(not judge(case, case.picture).found for case in tqdm(erasures, "erased"))
-    found["unerased_found"] = rate(judge(case, case.source.render()).found for case in tqdm(erasures, "unerased"))
-    found["extended_right"] = rate(score(case, case.picture)["right"] for case in tqdm(extended, "extended"))
-    found["extended_empty_right"] = rate(score(case, case.background)["right"] for case in tqdm(extended, "unextended"))
+    found["unedited_right"] = rate(edit_right(case, case.image) for case in tqdm(edits, "unedited"))
+    found["erased_found"] = rate(object_found(case, case.picture) for case in tqdm(erasures, "erased"))
+    found["unerased_found"] = rate(object_found(case, case.image) for case in tqdm(erasures, "unerased"))
+    found["extended_right"] = rate(edit_right(case, case.picture) for case in tqdm(extended, "extended"))
+    found["unextended_right"] = rate(edit_right(case, case.background) for case in tqdm(extended, "unextended"))
     return found
 
 

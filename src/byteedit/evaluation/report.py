@@ -36,7 +36,7 @@ def rate(hits: Iterable[bool]) -> Figure:
     n, p, z = len(hits), float(hits.mean()), Z
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return Figure(value=p, low=float(max(centre - half, 0)), high=float(min(centre + half, 1)), n=n)
+    return Figure(value=p, low=float(np.clip(centre - half, 0, p)), high=float(np.clip(centre + half, p, 1)), n=n)
 
 
 def mean(values: Iterable[float]) -> Figure:
@@ -50,7 +50,8 @@ def ratio(numerators: Iterable[float], denominators: Iterable[float]) -> Figure:
     over, under = _checked(numerators), _checked(denominators)
     drawn = np.random.default_rng(0).integers(len(over), size=(RESAMPLES, len(over)))
     low, high = np.quantile(over[drawn].sum(1) / under[drawn].sum(1), [0.025, 0.975])
-    return Figure(value=float(over.sum() / under.sum()), low=float(low), high=float(high), n=len(over))
+    value = over.sum() / under.sum()
+    return Figure(value=float(value), low=float(min(low, value)), high=float(max(high, value)), n=len(over))
 
 
 def _checked(values: Iterable[float]) -> np.ndarray:
