@@ -65,9 +65,6 @@ class Window:
         ]
 
 
-# Reading
-
-
 def read_pictures(image) -> list[Picture]:
     """Pictures from PIL images, arrays (H, W, C) or (B, H, W, C), tensors (C, H, W) or (B, C, H, W), or a list of
     these.
@@ -254,15 +251,16 @@ def match_seam(decoded: Tensor, image: Tensor, mask: Tensor, cell: int) -> Tenso
     does one that is off by more than `LARGEST_SHIFT` on average, since that is no matter of colour.
     """
     known = 1 - F.max_pool2d(mask, 2 * cell + 1, stride=1, padding=cell)
-    shift, weight = (image - decoded) * known, known
+    shift = (image - decoded) * known
     off = shift.abs().mean(dim=(1, 2, 3), keepdim=True) > LARGEST_SHIFT * known.mean(dim=(1, 2, 3), keepdim=True)
-    total, weights = torch.zeros_like(shift), torch.zeros_like(known)
-    size = shift.shape[-2:]
-    for level in range(1, max(size).bit_length() + 1):
-        shift, weight = (F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (shift, weight))
-        total += 4.0**-level * F.interpolate(shift, size=size, mode="bilinear")
-        weights += 4.0**-level * F.interpolate(weight, size=size, mode="bilinear")
-    return decoded + torch.where(off | (weights <= 0), 0, total / weights.clamp_min(1e-12))
+    levels = [torch.cat([shift, known], dim=1)]
+    while max(levels[-1].shape[-2:]) > 1:
+        levels.append(F.avg_pool2d(levels[-1], 2, ceil_mode=True, count_include_pad=False))
+    total = levels.pop()
+    for level in levels[:0:-1]:
+        total = level + F.interpolate(total, size=level.shape[-2:], mode="bilinear") / 4
+    total, weight = F.interpolate(total, size=shift.shape[-2:], mode="bilinear").split([shift.shape[1], 1], dim=1)
+    return decoded + torch.where(off | (weight <= 0), 0, total / weight.clamp_min(1e-12))
 
 
 def paste(picture: Picture, mask: np.ndarray, patch: np.ndarray, window: Window) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The editor: `ByteEditInpaintPipeline` edits, erases and outpaints pictures.
 
 `inpaint` has the class and its face, `stages` what one call does, `canvas` and `words` what pictures and prompts
-become, `outpaint` the rounds around a picture, `checks` what is refused, `observer` callbacks. No training here.
+become, `outpaint` the rounds around a picture, `checks` and `loading` what is refused, `observer` callbacks.
 """
 
 from byteedit.pipeline.inpaint import ByteEditInpaintPipeline

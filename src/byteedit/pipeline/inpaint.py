@@ -9,7 +9,7 @@ assignment, not copied.
 import inspect
 import os
 import warnings
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from diffusers import (
 )
 from diffusers import StableDiffusionInpaintPipeline as Stock
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
-from diffusers.configuration_utils import FrozenDict
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.loaders import (
     FromSingleFileMixin,
@@ -41,12 +40,12 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPV
 
 from byteedit import diffusion
 from byteedit.pipeline import checks
+from byteedit.pipeline.loading import modernised, pickled_only
 from byteedit.pipeline.outpaint import outpaint
 from byteedit.pipeline.stages import Stages
 from byteedit.pipeline.words import Words
 
 Images = PIL.Image.Image | np.ndarray | Tensor | Sequence[PIL.Image.Image] | Sequence[np.ndarray] | Sequence[Tensor]
-CURRENT_SCHEDULER = {"steps_offset": 1, "skip_prk_steps": True}  # what diffusers sets on outdated scheduler configs
 
 
 class ByteEditInpaintPipeline(
@@ -223,7 +222,8 @@ class ByteEditInpaintPipeline(
         Raises:
             ValueError: if an argument does not fit; the message says what to do.
         """
-        checks.check_unknown(unknown, inspect.signature(Stock.__call__).parameters)
+        if unknown:
+            checks.check_unknown(unknown, inspect.signature(self.__call__).parameters)
         if isinstance(callback_on_step_end, (PipelineCallback, MultiPipelineCallbacks)):
             callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
         checks.check_tensor_inputs(callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
@@ -289,18 +289,3 @@ class ByteEditInpaintPipeline(
         one size.
         """
         return outpaint(self, image, (left, right, top, bottom), size, aspect_ratio, anchor, prompt, **kwargs)
-
-
-def pickled_only(folder: Path, passed: Container[str]) -> bool:
-    """Whether a folder has a component, not passed by hand, whose only weights are pickled."""
-    parts = [part for part in folder.glob("*") if part.is_dir() and part.name not in passed]
-    return any([*part.glob("*.bin")] and not [*part.glob("*.safetensors")] for part in parts)
-
-
-def modernised(scheduler):
-    """The scheduler with its config brought up to date, as diffusers' own pipelines do."""
-    if scheduler is not None:
-        outdated = {k: v for k, v in CURRENT_SCHEDULER.items() if scheduler.config.get(k, v) != v}
-        if outdated:
-            scheduler._internal_dict = FrozenDict({**scheduler.config, **outdated})
-    return scheduler
