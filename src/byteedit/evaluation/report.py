@@ -89,14 +89,14 @@ def figures(scores: Sequence[dict]) -> dict[str, Figure]:
 
 
 def contact_sheet(cases: Sequence[Case], images: Sequence[np.ndarray], columns: int = 4) -> Image.Image:
-    """Inputs with the mask tinted, each beside its output, with the prompt below; in a palette of 256 colours."""
+    """Inputs with the mask tinted, each beside its output, with the prompt below."""
     tiles = [_tile(case, image) for case, image in zip(cases, images, strict=True)]
     width, height = tiles[0].size
     rows = -(-len(tiles) // columns)
     sheet = Image.new("RGB", (columns * (width + 8) - 8, rows * height), "white")
     for n, tile in enumerate(tiles):
         sheet.paste(tile, (n % columns * (width + 8), n // columns * height))
-    return sheet.quantize(256, dither=Image.Dither.NONE)
+    return sheet
 
 
 def _tile(case: Case, image: np.ndarray) -> Image.Image:
