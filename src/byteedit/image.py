@@ -250,7 +250,8 @@ def match_seam(decoded: Tensor, image: Tensor, mask: Tensor, cell: int) -> Tenso
     where no near one is. A constant shift vanishes altogether; a perfect decode stays as it is, bit for bit; and so
     does one that is off by more than `LARGEST_SHIFT` on average, since that is no matter of colour.
     """
-    known = 1 - F.max_pool2d(mask, 2 * cell + 1, stride=1, padding=cell)
+    columns = F.max_pool2d(mask, (1, 2 * cell + 1), stride=1, padding=(0, cell))
+    known = 1 - F.max_pool2d(columns, (2 * cell + 1, 1), stride=1, padding=(cell, 0))
     shift = (image - decoded) * known
     off = shift.abs().mean(dim=(1, 2, 3), keepdim=True) > LARGEST_SHIFT * known.mean(dim=(1, 2, 3), keepdim=True)
     levels = [torch.cat([shift, known], dim=1)]
