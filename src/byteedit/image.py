@@ -182,9 +182,6 @@ def unit(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32) / 255.0 if pixels.dtype == np.uint8 else pixels
 
 
-# The window
-
-
 def window(mask: np.ndarray, model: tuple[int, int], margin: int | str) -> Window:
     """The part of a picture that goes through the model, shaped like `model` (width, height).
 
@@ -236,9 +233,6 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
     """Pictures (B, H, W, 3) -> (B, 3, H, W) in [-1, 1]; masks (B, H, W) -> (B, 1, H, W) in [0, 1]. Floats, or uint8."""
     tensor = torch.from_numpy(np.ascontiguousarray(unit(pixels)))
     return tensor[:, None] if tensor.ndim == 3 else 2.0 * tensor.movedim(-1, 1) - 1.0
-
-
-# Back to the picture
 
 
 def match_seam(decoded: Tensor, image: Tensor, mask: Tensor, cell: int) -> Tensor:
