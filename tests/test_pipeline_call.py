@@ -1,4 +1,4 @@
-"""The call itself: prompt-free as a mode, defaults from the checkpoint, the start of the schedule, embeddings, outputs."""
+"""The call itself: prompt-free as a mode, defaults from the checkpoint, the start of the schedule, outputs."""
 
 import numpy as np
 import pytest
