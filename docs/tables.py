@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(<!-- table:(?P<prefix>[^ ]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
-PAGES = ("README.md", "docs/*.md")
+PAGES = ("README.md", "docs/*.md", "src/byteedit/assets/*/README.md")
 
 # What the end of a key means, in words, and how its value is written.
 MEANINGS = {
