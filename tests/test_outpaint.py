@@ -49,6 +49,8 @@ def test_rounds_cover_everything_and_keep_half_as_context(size, sides):
 def test_one_round_where_one_is_enough():
     assert len(list(rounds((128, 128), (50, 0, 0, 0), 128))) == 1
     assert len(list(rounds((128, 128), (50, 50, 0, 0), 128))) == 2
+    assert [(w.width, w.height) for w in rounds((80, 80), (48, 0, 0, 48), 128)] == [(128, 128)], "an L fits one window"
+    assert len(list(rounds((40, 40), (88, 0, 0, 88), 128))) > 1, "too little of the window is known"
 
 
 @pytest.mark.parametrize("prompt", [None, "a green tree"])

@@ -31,17 +31,17 @@ from byteedit.picturebook import scene
 class Settings:
     output: Path = Path(".runs/autoencoder")
     """Where checkpoints, the log and the finished autoencoder go."""
-    steps: int = 2200
+    steps: int = 7000
     """Optimiser steps of the whole schedule."""
-    minutes: float = 20.0
+    minutes: float = 60.0
     """Stop after this many minutes even if steps are left."""
     batch: int = 4
     """Pictures per process and step."""
     lr: float = 2e-3
     """Peak learning rate of AdamW."""
-    pull: float = 0.1
+    pull: float = 0.05
     """Weight that pulls three latent channels towards the 4 x 4-pooled picture."""
-    noise: float = 0.12
+    noise: float = 0.06
     """Largest standard deviation of the noise laid on latents of unit variance."""
     decoder_of: Path | None = None
     """A finished autoencoder whose decoder alone is trained on, so that latents keep their meaning."""
@@ -104,7 +104,7 @@ class Reconstruction(torch.nn.Module):
             "pull": (z[:, :3] - 1.5 * F.avg_pool2d(x, 4)).square().mean(),
             "spread": (z[:, 3].square().mean() - 1).square() + z[:, 3].mean().square(),
         }
-        weights = {"l1": 1, "edges": 1, "equivariance": 0.25, "pull": self.settings.pull, "spread": 0.05}
+        weights = {"l1": 1, "edges": 1, "equivariance": 0.1, "pull": self.settings.pull, "spread": 0.05}
         return {"loss": sum(weights[name] * term for name, term in terms.items())} | terms
 
 

@@ -127,13 +127,17 @@ def extend(image: PIL.Image.Image, sides: Sides) -> PIL.Image.Image:
 
 
 def rounds(size: tuple[int, int], sides: Sides, view: int) -> Iterator[Window]:
-    """Windows on the canvas, in the order in which to fill them; each has at most about half of it still to fill.
+    """Windows on the canvas, in the order in which to fill them.
 
-    Side after side, in strips as wide as half of `view` and no wider than what is known, each strip from end to end.
+    One for everything, if it fits in `view` and the picture is at least a third of it. Else side after side, in strips as
+    wide as half of `view` and no wider than what is known, each strip from end to end: half of a window is known then.
     """
     left, right, top, bottom = sides
     known = [left, top, left + size[0], top + size[1]]
     canvas = (left + size[0] + right, top + size[1] + bottom)
+    if max(canvas) <= view and 3 * size[0] * size[1] >= canvas[0] * canvas[1]:
+        yield Window(0, 0, *canvas)
+        return
     for side, end in ((0, 0), (2, canvas[0]), (1, 0), (3, canvas[1])):
         axis = side % 2
         while known[side] != end:
