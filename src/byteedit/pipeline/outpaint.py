@@ -129,8 +129,8 @@ def extend(image: PIL.Image.Image, sides: Sides) -> PIL.Image.Image:
 def rounds(size: tuple[int, int], sides: Sides, view: int) -> Iterator[Window]:
     """Windows on the canvas, in the order in which to fill them.
 
-    One for everything, if it fits in `view` and the picture is at least a third of it. Else side after side, in strips as
-    wide as half of `view` and no wider than what is known, each strip from end to end: half of a window is known then.
+    One for everything, if it fits in `view` and the picture is at least a third of it. Else side after side, in strips
+    as wide as half of `view` and no wider than what is known, each from end to end: half of a window is known then.
     """
     left, right, top, bottom = sides
     known = [left, top, left + size[0], top + size[1]]
