@@ -34,7 +34,7 @@ def test_outward_keeps_one_rectangle(seed):
 @pytest.mark.parametrize("seed", range(20))
 def test_irregular_strokes_are_few_and_leave_most_of_the_picture(seed):
     mask = masks.irregular(SIZE, np.random.default_rng(seed))
-    assert label(mask)[1] <= 3
+    assert label(mask)[1] <= 5  # three strokes; one may leave the picture and come back
     assert 0 < (mask > 0).mean() < 0.75
 
 
