@@ -26,9 +26,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from byteedit import masks
+from byteedit import ByteEditInpaintPipeline, masks
 from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, SIZES
-from byteedit.pipeline import ByteEditInpaintPipeline
 
 LENGTH = 24  # tokens of a prompt; at 16 the place would be cut off
 FACTOR = 4  # pixels of a latent's side
@@ -40,9 +39,11 @@ class Settings:
     """The finished autoencoder."""
     output: Path = Path(".runs/base")
     """Where checkpoints, the log and the pipeline folder go."""
-    steps: int = 14000
+    start_from: Path | None = None
+    """A pipeline folder whose text encoder and UNet training starts from, such as the shipped one; without, scratch."""
+    steps: int = 5500
     """Optimiser steps of the whole schedule."""
-    minutes: float = 90.0
+    minutes: float = 120.0
     """Stop after this many minutes even if steps are left."""
     batch: int = 16
     """Whole pictures per process and step; a step on windows takes two and a half times as many."""
@@ -50,7 +51,7 @@ class Settings:
     """Share of the schedule, from its start, that mixes in steps on windows."""
     lr: float = 1e-3
     """Peak learning rate of AdamW."""
-    pool: int = 5000
+    pool: int = 3000
     """Items that a process holds."""
     renew: int = 4
     """Items that a step replaces."""
@@ -75,6 +76,16 @@ def build_tokenizer() -> CLIPTokenizer:
         vocab.setdefault(f"{letter}</w>", len(vocab))
     merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=LENGTH)
+
+
+def build_models(tokenizer: CLIPTokenizer, start_from: Path | None) -> tuple[CLIPTextModel, UNet2DConditionModel]:
+    """Text encoder and UNet in fp32: untrained, or with the weights of a pipeline folder."""
+    text_encoder, unet = build_text_encoder(tokenizer), build_unet()
+    if start_from:
+        pipe = ByteEditInpaintPipeline.from_pretrained(start_from)
+        text_encoder.load_state_dict(pipe.text_encoder.float().state_dict())
+        unet.load_state_dict(pipe.unet.float().state_dict())
+    return text_encoder, unet
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
@@ -227,7 +238,7 @@ def main(settings: Settings) -> None:
     settings.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
-    model = Denoiser(build_text_encoder(tokenizer), build_unet(), settings.outside)
+    model = Denoiser(*build_models(tokenizer, settings.start_from), settings.outside)
     vae = AutoencoderKL.from_pretrained(settings.vae).eval().requires_grad_(False).to(accelerator.device)
     rank, pool = (
         accelerator.process_index,
