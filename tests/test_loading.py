@@ -165,3 +165,12 @@ def test_textual_inversion(pipe, scene):
     after = pipe("a red <lake>", *scene(), generator=torch.Generator().manual_seed(0), **SAME).images
     assert np.isfinite(after.numpy()).all()
     assert not torch.equal(after, before)
+
+
+def test_half_precision_files_open_in_float32_unless_asked(pipe, scene, tmp_path):
+    pipe.to(torch.float16).save_pretrained(tmp_path)
+    opened = ByteEditInpaintPipeline.from_pretrained(tmp_path)
+    assert {part.dtype for part in (opened.vae, opened.text_encoder, opened.unet)} == {torch.float32}
+    assert latents(opened, scene).dtype == torch.float32
+    halved = ByteEditInpaintPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert {part.dtype for part in (halved.vae, halved.text_encoder, halved.unet)} == {torch.bfloat16}

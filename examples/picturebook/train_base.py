@@ -285,6 +285,8 @@ def export(model: Denoiser, step: int, *, tokenizer: CLIPTokenizer, vae: Autoenc
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("vae", "text_encoder", "unet"):
         copy.deepcopy(getattr(pipe, name)).half().save_pretrained(folder / name)
+    text = folder / "text_encoder" / "config.json"  # transformers would load it in fp16, diffusers the rest in fp32
+    text.write_text(text.read_text().replace('"dtype": "float16"', '"dtype": "float32"'))
     pipe.save_config(folder)
     tokenizer.save_pretrained(folder / "tokenizer")
     pipe.scheduler.save_pretrained(folder / "scheduler")
