@@ -6,6 +6,7 @@ seen. Validation is the callers' business; what a step costs is in the log.
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,8 +63,9 @@ def train(
     ema, progress = EMAModel(model.parameters(), decay=ema_decay, use_ema_warmup=False), Progress()
     inner, (model, optimizer) = model, accelerator.prepare(model, optimizer)
     accelerator.register_for_checkpointing(ema, progress, scheduler)
-    if (run / "checkpoint").is_dir():
-        accelerator.load_state(run / "checkpoint")
+    found = next((run / name for name in ("checkpoint", "checkpoint.old") if (run / name).is_dir()), None)
+    if found:
+        accelerator.load_state(found)
         accelerator.print(f"goes on from step {progress.step}")
     began = saved = logged = time.monotonic()
     spent = progress.seconds
@@ -101,27 +103,21 @@ def train(
 
 
 def _save(accelerator, run: Path, ema: EMAModel, model: nn.Module, each_checkpoint, step: int) -> None:
-    """Write the checkpoint beside the old one, then swap, so that a kill loses neither."""
-    new, old = run / "checkpoint.new", run / "checkpoint"
+    """Write the checkpoint beside the last one, then swap: whenever a kill comes, one of them is whole."""
+    new, last, old = (run / name for name in ("checkpoint.new", "checkpoint", "checkpoint.old"))
     accelerator.save_state(new, safe_serialization=True)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        if old.is_dir():
-            old.rename(run / "checkpoint.old")
-        new.rename(old)
-        remove(run / "checkpoint.old")
+        if last.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+            last.rename(old)
+        new.rename(last)
+        shutil.rmtree(old, ignore_errors=True)
         ema.store(model.parameters())
         ema.copy_to(model.parameters())
         each_checkpoint(model, step)
         ema.restore(model.parameters())
     accelerator.wait_for_everyone()
-
-
-def remove(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    if folder.is_dir():
-        folder.rmdir()
 
 
 def _log(accelerator, run: Path, progress: Progress, terms: dict, rate: float) -> None:

@@ -35,6 +35,8 @@ class Settings:
     """Optimiser steps of the whole schedule."""
     minutes: float = 60.0
     """Stop after this many minutes even if steps are left."""
+    checkpoint_minutes: float = 4.0
+    """Minutes between checkpoints; 0 saves every 20 steps."""
     batch: int = 4
     """Pictures per process and step."""
     lr: float = 2e-3
@@ -132,6 +134,7 @@ def main(settings: Settings) -> None:
         minutes=settings.minutes,
         lr=settings.lr,
         warmup=100,
+        checkpoint_minutes=settings.checkpoint_minutes,
     ).vae
     if accelerator.is_main_process:
         finish(vae.float().cpu().eval(), settings.output)

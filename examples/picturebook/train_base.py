@@ -45,6 +45,8 @@ class Settings:
     """Optimiser steps of the whole schedule."""
     minutes: float = 120.0
     """Stop after this many minutes even if steps are left."""
+    checkpoint_minutes: float = 4.0
+    """Minutes between checkpoints; 0 saves every 20 steps."""
     batch: int = 16
     """Whole pictures per process and step; a step on windows takes two and a half times as many."""
     windows: float = 0.6
@@ -264,6 +266,7 @@ def main(settings: Settings) -> None:
         lr=settings.lr,
         ema_decay=0.999,
         warmup=300,
+        checkpoint_minutes=settings.checkpoint_minutes,
         each_checkpoint=save,
     )
 

@@ -126,9 +126,9 @@ class ByteEditInpaintPipeline(
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs):
         """Load a checkpoint in diffusers layout: a folder, or a hub id (offline: from the standard cache).
 
-        As in diffusers, but every part is in float32 unless `dtype` says otherwise, whatever its file is in, and nothing
-        is unpickled unless `use_safetensors` (None: where need be) asks for it. Raises ValueError where the weights are
-        there in pickled form only.
+        As in diffusers, but every part is in float32 unless `dtype` says otherwise, whatever its file is in, and
+        nothing is unpickled unless `use_safetensors` (None: where need be) asks for it. Raises ValueError where the
+        weights are there in pickled form only.
         """
         kwargs.setdefault("use_safetensors", True)
         if kwargs.keys().isdisjoint({"dtype", "torch_dtype"}):
