@@ -9,12 +9,29 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
+
+
+@dataclass(kw_only=True)
+class Schedule:
+    """The settings that every training here has; a script adds its own."""
+
+    output: Path
+    """Where checkpoints, the log and the finished parts go."""
+    steps: int
+    """Optimiser steps of the whole schedule."""
+    lr: float
+    """Peak learning rate of AdamW."""
+    minutes: float = 120.0
+    """Stop after this many minutes even if steps are left."""
+    checkpoint_minutes: float = 4.0
+    """Minutes between checkpoints; 0 saves every 20 steps."""
 
 
 class Progress:
@@ -41,25 +58,23 @@ def train(
     accelerator: Accelerator,
     model: nn.Module,
     loss: Callable[[nn.Module, int], dict[str, Tensor]],
-    run: Path,
+    schedule: Schedule,
     *,
-    steps: int,
-    lr: float,
-    warmup: int = 200,
-    ema_decay: float = 0.998,
-    weight_decay: float = 0.01,
-    minutes: float = math.inf,
-    checkpoint_minutes: float = 4,
+    warmup: int,
+    ema_decay: float,
     each_checkpoint: Callable[[nn.Module, int], None] = lambda model, step: None,
 ) -> nn.Module:
     """Train `model` on `loss(model, step) -> {"loss": (), ...}` and return it with its EMA weights.
 
-    Goes on from `run/checkpoint` when that is there. Stops after `steps` or `minutes`, whichever comes first, but
-    the schedule always spans `steps`. Writes `run/log.jsonl`. Raises `FloatingPointError` on a loss that is not finite.
+    Goes on from `output/checkpoint` when that is there. Stops after `steps` or `minutes`, whichever comes first, but
+    the learning rate's course always spans `steps`. Writes `output/log.jsonl`.
+
+    Raises `FloatingPointError` on a loss that is not finite.
     """
+    run = schedule.output
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, steps, warmup))
+    optimizer = torch.optim.AdamW(trained, lr=schedule.lr, weight_decay=0.01, betas=(0.9, 0.99))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, schedule.steps, warmup))
     ema, progress = EMAModel(model.parameters(), decay=ema_decay, use_ema_warmup=False), Progress()
     inner, (model, optimizer) = model, accelerator.prepare(model, optimizer)
     accelerator.register_for_checkpointing(ema, progress, scheduler)
@@ -71,7 +86,7 @@ def train(
     spent = progress.seconds
     sums: dict[str, float] = {}
     counted = 0
-    while progress.step < steps and time.monotonic() - began + spent < 60 * minutes:
+    while progress.step < schedule.steps and time.monotonic() - began + spent < 60 * schedule.minutes:
         terms = loss(model, progress.step)
         if not torch.isfinite(terms["loss"]):
             raise FloatingPointError(
@@ -93,7 +108,7 @@ def train(
             _log(accelerator, run, progress, {k: round(v / counted, 5) for k, v in sums.items()}, rate)
             sums, counted, logged = {}, 0, time.monotonic()
         # one clock for all ranks, or they would part at the checkpoint
-        due = torch.tensor(time.monotonic() - saved > 60 * checkpoint_minutes)
+        due = torch.tensor(time.monotonic() - saved > 60 * schedule.checkpoint_minutes)
         if progress.step % 20 == 0 and accelerator.gather(due[None].int())[0]:
             _save(accelerator, run, ema, inner, each_checkpoint, progress.step)
             saved = time.monotonic()

@@ -20,7 +20,7 @@ import tyro
 from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from items import SIZE
-from loop import train
+from loop import Schedule, train
 from torch import Tensor
 
 from byteedit import masks
@@ -28,19 +28,12 @@ from byteedit.picturebook import scene
 
 
 @dataclass(kw_only=True)
-class Settings:
+class Settings(Schedule):
     output: Path = Path(".runs/autoencoder")
-    """Where checkpoints, the log and the finished autoencoder go."""
     steps: int = 7000
-    """Optimiser steps of the whole schedule."""
-    minutes: float = 60.0
-    """Stop after this many minutes even if steps are left."""
-    checkpoint_minutes: float = 4.0
-    """Minutes between checkpoints; 0 saves every 20 steps."""
+    lr: float = 2e-3
     batch: int = 4
     """Pictures per process and step."""
-    lr: float = 2e-3
-    """Peak learning rate of AdamW."""
     pull: float = 0.05
     """Weight that pulls three latent channels towards the 4 x 4-pooled picture."""
     noise: float = 0.06
@@ -125,17 +118,7 @@ def main(settings: Settings) -> None:
         torch.manual_seed(step * 64 + accelerator.process_index)
         return wrapped(pictures(settings.batch, step, accelerator.process_index).to(accelerator.device))
 
-    vae = train(
-        accelerator,
-        model,
-        loss,
-        settings.output,
-        steps=settings.steps,
-        minutes=settings.minutes,
-        lr=settings.lr,
-        warmup=100,
-        checkpoint_minutes=settings.checkpoint_minutes,
-    ).vae
+    vae = train(accelerator, model, loss, settings, warmup=100, ema_decay=0.998).vae
     if accelerator.is_main_process:
         finish(vae.float().cpu().eval(), settings.output)
 

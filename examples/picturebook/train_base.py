@@ -19,7 +19,7 @@ import tyro
 from accelerate import Accelerator
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from items import Item, item
-from loop import train
+from loop import Schedule, train
 from models import LENGTH, build_models, build_scheduler, build_tokenizer
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -30,25 +30,18 @@ FACTOR = 4  # pixels of a latent's side
 
 
 @dataclass(kw_only=True)
-class Settings:
+class Settings(Schedule):
+    output: Path = Path(".runs/base")
+    steps: int = 5500
+    lr: float = 1e-3
     vae: Path = Path(".runs/autoencoder/vae")
     """The finished autoencoder."""
-    output: Path = Path(".runs/base")
-    """Where checkpoints, the log and the pipeline folder go."""
     start_from: Path | None = None
     """A pipeline folder whose text encoder and UNet training starts from, such as the shipped one; without, scratch."""
-    steps: int = 5500
-    """Optimiser steps of the whole schedule."""
-    minutes: float = 120.0
-    """Stop after this many minutes even if steps are left."""
-    checkpoint_minutes: float = 4.0
-    """Minutes between checkpoints; 0 saves every 20 steps."""
     batch: int = 16
     """Whole pictures per process and step; a step on windows takes two and a half times as many."""
     windows: float = 0.6
     """Share of the schedule, from its start, that mixes in steps on windows."""
-    lr: float = 1e-3
-    """Peak learning rate of AdamW."""
     pool: int = 3000
     """Items that a process holds."""
     renew: int = 4
@@ -172,19 +165,7 @@ def main(settings: Settings) -> None:
         return wrapped(**batch, generator=torch.Generator().manual_seed(64 * step + rank))
 
     save = partial(export, tokenizer=tokenizer, vae=vae, folder=settings.output / "pipeline")
-    train(
-        accelerator,
-        model,
-        loss,
-        settings.output,
-        steps=settings.steps,
-        minutes=settings.minutes,
-        lr=settings.lr,
-        ema_decay=0.999,
-        warmup=300,
-        checkpoint_minutes=settings.checkpoint_minutes,
-        each_checkpoint=save,
-    )
+    train(accelerator, model, loss, settings, warmup=300, ema_decay=0.999, each_checkpoint=save)
 
 
 def export(model: Denoiser, step: int, *, tokenizer: CLIPTokenizer, vae: AutoencoderKL, folder: Path) -> None:
