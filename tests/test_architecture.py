@@ -13,7 +13,7 @@ EXAMPLES = ROOT / "examples"
 
 # From the ground up; a room may use rooms of its own floor and below. A new module must be given a floor here.
 FLOORS = [
-    {"masks", "picturebook", "image", "provenance", "registration"},
+    {"masks", "picturebook", "image", "seam", "provenance", "registration"},
     {"diffusion", "rewards", "data"},
     {"pipeline", "training", "evaluation"},
     {"hub", "batch"},

@@ -8,7 +8,6 @@ from PIL import Image
 from byteedit.image import (
     Picture,
     Window,
-    match_seam,
     paste,
     picture_from_pil,
     read_masks,
@@ -210,55 +209,6 @@ def test_crop_mirrors_what_overhangs_and_uncrop_takes_it_off():
 
 
 # The seam
-
-
-@pytest.fixture
-def torn():
-    """A smooth picture, a mask, and the range [-1, 1]."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing="ij")
-    image = torch.stack([x, y, x * y])[None] * 0.8
-    mask = torch.zeros(1, 1, 64, 64)
-    mask[..., 20:40, 16:50] = 1
-    return image, mask
-
-
-def test_a_perfect_decode_stays_as_it_is(torn):
-    image, mask = torn
-    assert torch.equal(match_seam(image, image, mask, 8), image)
-
-
-def test_a_constant_shift_disappears(torn):
-    image, mask = torn
-    shifted = image + torch.tensor([0.1, -0.05, 0.02]).view(1, 3, 1, 1)
-    assert (match_seam(shifted, image, mask, 8) - image).abs().max() < 1e-6
-
-
-def test_a_slow_shift_nearly_disappears(torn):
-    image, mask = torn
-    shift = 0.1 * torch.linspace(-1, 1, 64).view(1, 1, 1, 64)
-    left = (match_seam(image + shift, image, mask, 2) - image)[mask.expand_as(image) > 0]
-    assert left.abs().mean() < 0.3 * (0.1 * torch.linspace(-1, 1, 64)[16:50]).abs().mean()
-
-
-def test_what_was_generated_is_not_corrected_away(torn):
-    """New content under the mask, no shift around it."""
-    image, mask = torn
-    decoded = image + mask * 0.7
-    assert torch.equal(match_seam(decoded, image, mask, 8), decoded)
-
-
-def test_a_decode_that_is_far_off_is_left_alone(torn):
-    """It does not show the picture at all, so that the difference says nothing about colours. Row by row."""
-    image, mask = torn
-    pair = torch.cat([image + 0.2, image.flip(-1)])
-    matched = match_seam(pair, image.repeat(2, 1, 1, 1), mask.repeat(2, 1, 1, 1), 8)
-    assert (matched[:1] - image).abs().max() < 1e-6
-    assert torch.equal(matched[1:], pair[1:])
-
-
-def test_nothing_known_nothing_corrected(torn):
-    image, _ = torn
-    assert torch.equal(match_seam(image, -image, torch.ones(1, 1, 64, 64), 8), image)
 
 
 def test_paste_blends_by_the_mask():

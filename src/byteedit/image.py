@@ -1,4 +1,4 @@
-"""Pictures and masks on their way to the model and back: read, crop to a window, paste, match at the seam.
+"""Pictures and masks on their way to the model and back: read, crop to a window, paste.
 
 A picture is a `Picture`, a mask an array (H, W) in [0, 1], 1 = generate; the model sees (B, 3, H, W) in [-1, 1] and
 (B, 1, H, W) in {0, 1}. What the mask leaves black comes back with the very values that came in, in every mode. No
@@ -11,12 +11,10 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 SMALLEST, LARGEST = 8, 20_000  # pixels a side
-LARGEST_SHIFT = 0.25  # of colour, in [-1, 1]; trained autoencoders are off by 0.02 to 0.07
 KEPT_MODES = ("RGB", "RGBA", "L", "LA", "CMYK", "I;16")  # modes that can hold any edited picture; others are converted
 CONVERTED_MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I": "I;16"}
 
@@ -233,29 +231,6 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
     """Pictures (B, H, W, 3) -> (B, 3, H, W) in [-1, 1]; masks (B, H, W) -> (B, 1, H, W) in [0, 1]. Floats, or uint8."""
     tensor = torch.from_numpy(np.ascontiguousarray(unit(pixels)))
     return tensor[:, None] if tensor.ndim == 3 else 2.0 * tensor.movedim(-1, 1) - 1.0
-
-
-def match_seam(decoded: Tensor, image: Tensor, mask: Tensor, cell: int) -> Tensor:
-    """Take a colour shift out of a decoded picture: all (B, C, H, W), decoded and image in [-1, 1].
-
-    Where the picture is known, the shift d = image - decoded is known too. It is carried into the hole as a weighted
-    mean, sum_l 4^-l U(P_l(k d)) / sum_l 4^-l U(P_l(k)), k = 1 where known (one latent `cell` away from the mask),
-    P_l the mean over squares of 2^l pixels, U the smooth enlargement: near values weigh most, far ones are heard
-    where no near one is. A constant shift vanishes altogether; a perfect decode stays as it is, bit for bit; and so
-    does one that is off by more than `LARGEST_SHIFT` on average, since that is no matter of colour.
-    """
-    columns = F.max_pool2d(mask, (1, 2 * cell + 1), stride=1, padding=(0, cell))
-    known = 1 - F.max_pool2d(columns, (2 * cell + 1, 1), stride=1, padding=(cell, 0))
-    shift = (image - decoded) * known
-    off = shift.abs().mean(dim=(1, 2, 3), keepdim=True) > LARGEST_SHIFT * known.mean(dim=(1, 2, 3), keepdim=True)
-    levels = [torch.cat([shift, known], dim=1)]
-    while max(levels[-1].shape[-2:]) > 1:
-        levels.append(F.avg_pool2d(levels[-1], 2, ceil_mode=True, count_include_pad=False))
-    total = levels.pop()
-    for level in levels[:0:-1]:
-        total = level + F.interpolate(total, size=level.shape[-2:], mode="bilinear") / 4
-    total, weight = F.interpolate(total, size=shift.shape[-2:], mode="bilinear").split([shift.shape[1], 1], dim=1)
-    return decoded + torch.where(off | (weight <= 0), 0, total / weight.clamp_min(1e-12))
 
 
 def paste(picture: Picture, mask: np.ndarray, patch: np.ndarray, window: Window) -> np.ndarray:

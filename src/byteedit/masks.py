@@ -11,6 +11,7 @@ import numpy as np
 from numpy.random import Generator
 
 Size = tuple[int, int]
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, right and bottom exclusive
 
 
 def whole(size: Size, rng: Generator) -> np.ndarray:  # (H, W) uint8
@@ -106,8 +107,8 @@ def dilate(mask: np.ndarray, radius: int) -> np.ndarray:  # (H, W) uint8
     return _to_uint8(grown)
 
 
-def box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """The smallest box around a mask: left, top, right, bottom in pixels, right and bottom exclusive."""
+def box(mask: np.ndarray) -> Box:
+    """The smallest box around a mask."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 

@@ -12,7 +12,8 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from byteedit.image import Picture, Window, from_values, match_seam, paste, resize, to_pil, to_tensor, unit, window
+from byteedit.image import Picture, Window, from_values, paste, resize, to_pil, to_tensor, unit, window
+from byteedit.seam import close_seam, match_colours
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Canvas:
         each = len(decoded) // len(self.pictures)
         if composite:
             image, mask = (x.repeat_interleave(each, 0).to(decoded) for x in (self.image, self.mask))
-            decoded = match_seam(decoded, image, mask, cell)
+            decoded = close_seam(match_colours(decoded, image, mask, cell), image, mask, cell)
         patches = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().float().movedim(1, -1).numpy()
         return [self._finish_one(i // each, patch, composite, rounded) for i, patch in enumerate(patches)]
 
