@@ -73,7 +73,7 @@ def train(
     """
     run = schedule.output
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=schedule.lr, weight_decay=0.01, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(trained, lr=schedule.lr, weight_decay=0.01, betas=(0.9, 0.99), fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, schedule.steps, warmup))
     ema, progress = EMAModel(model.parameters(), decay=ema_decay, use_ema_warmup=False), Progress()
     inner, (model, optimizer) = model, accelerator.prepare(model, optimizer)

@@ -18,13 +18,14 @@ import torch
 import tyro
 from accelerate import Accelerator
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from items import Item, item
+from items import WINDOW, Item, fits, item
 from loop import Schedule, train
 from models import LENGTH, build_models, build_scheduler, build_tokenizer
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from byteedit import ByteEditInpaintPipeline, masks
+from byteedit import ByteEditInpaintPipeline
+from byteedit.picturebook import PAGE
 
 FACTOR = 4  # pixels of a latent's side
 
@@ -59,7 +60,7 @@ class Pool:
         self.masked_latents = torch.empty_like(self.latents)
         self.masks = torch.empty(size, 1, 32, 32, dtype=torch.uint8)
         self.ids = torch.empty(size, LENGTH, dtype=torch.int32)
-        self.corners = torch.empty(size, 2, dtype=torch.int64)  # top left of the window around the mask, -1: too large
+        self.windows = torch.empty(size, 3, dtype=torch.int64)  # `_window` of each item
 
     def fill_to(self, number: int) -> None:
         """Hold the newest items up to `number` in all, as if all before them had been made."""
@@ -83,16 +84,17 @@ class Pool:
         self.masks[slots] = hole[..., ::FACTOR, ::FACTOR].byte().cpu()  # nearest neighbour, as the pipeline reduces it
         tokens = self.tokenizer([i.prompt for i in items], padding="max_length", max_length=LENGTH, return_tensors="pt")
         self.ids[slots] = tokens.input_ids.int()
-        self.corners[slots] = torch.tensor([_corner(i.mask) for i in items])
+        self.windows[slots] = torch.tensor([_window(i) for i in items])
 
     def draw(self, batch: int, window: bool, rng: np.random.Generator) -> dict[str, Tensor]:
-        """A batch of whole pictures, or of 16 x 16 windows around masks that are small enough."""
+        """A batch of whole pictures, or of 16 x 16 windows around what fits in them."""
         slots = torch.from_numpy(rng.permutation(len(self.ids)))
         if not window:
             return self._gather(slots[:batch])
-        slots = slots[self.corners[slots, 0] >= 0][:batch]
-        shift = torch.from_numpy(rng.integers(-2, 3, (len(slots), 2)))
-        corners = (self.corners[slots] + shift).clamp(0, 16)
+        slots = slots[self.windows[slots, 0] >= 0][:batch]
+        corner, slack = self.windows[slots].split([2, 1], dim=1)
+        shift = torch.from_numpy(rng.uniform(-1, 1, (len(slots), 2)))
+        corners = (corner + (shift * slack).round().long()).clamp(0, (PAGE - WINDOW) // FACTOR)
         whole = self._gather(slots)
         cut = {k: _windows(whole[k], corners) for k in ("latents", "masked_latents", "mask")}
         return whole | cut
@@ -107,16 +109,19 @@ class Pool:
         return {k: v.to(self.device) for k, v in batch.items()}
 
 
-def _corner(mask: np.ndarray) -> tuple[int, int]:
-    """Top and left, in latents, of the 16 x 16 window around a mask no wider than it; (-1, -1) for larger masks."""
-    left, top, right, bottom = (edge / FACTOR for edge in masks.box(mask))
-    if max(right - left, bottom - top) > 17:
-        return -1, -1
-    return int(np.clip((top + bottom) / 2 - 8, 0, 16)), int(np.clip((left + right) / 2 - 8, 0, 16))
+def _window(item: Item) -> tuple[int, int, int]:
+    """Top, left of the window around an item's focus and how far it may be moved, in latents; -1 if none fits."""
+    if not fits(item.focus):
+        return -1, -1, 0
+    left, top, right, bottom = (edge / FACTOR for edge in item.focus)
+    side, last = WINDOW // FACTOR, (PAGE - WINDOW) // FACTOR
+    corner = (int(np.clip((low + high - side) / 2, 0, last)) for low, high in ((top, bottom), (left, right)))
+    return *corner, max(1, int(side - max(right - left, bottom - top)) // 2)
 
 
 def _windows(x: Tensor, corners: Tensor) -> Tensor:  # (B, C, 32, 32), (B, 2) -> (B, C, 16, 16)
-    return torch.stack([one[:, r : r + 16, c : c + 16] for one, (r, c) in zip(x, corners.tolist(), strict=True)])
+    side = WINDOW // FACTOR
+    return torch.stack([one[:, r : r + side, c : c + side] for one, (r, c) in zip(x, corners.tolist(), strict=True)])
 
 
 class Denoiser(nn.Module):
