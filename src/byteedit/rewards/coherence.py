@@ -1,0 +1,127 @@
+"""`CoherenceReward` (R_g): a ViT that says of every pixel whether it is real or generated.
+
+A head turns each patch's token into the patch's pixels, so the answer is as large as the image, of any size. The same
+model is the discriminator of adversarial training; its losses and its updates are in `training`.
+Source: ByteEdit (arXiv 2404.04860), section on coherence and Eq. 6.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, ViTConfig, ViTModel
+
+from byteedit.image import read_pictures, to_tensor
+from byteedit.rewards.pixels import check, evaluating, normalize, resize, scaled
+
+__all__ = ["CoherenceReward", "CoherenceRewardConfig"]
+
+
+class CoherenceRewardConfig(PreTrainedConfig):
+    """What a `CoherenceReward` is made of.
+
+    Args:
+        vit_config: ViTConfig or its fields; None for ViT-B/16. Its `image_size` is that of the learned positions,
+            which are interpolated for images of other sizes.
+        image_size: Pixels that the shorter side is resized to before the ViT sees the image; None: it sees images as
+            they come. The answer is of the image's own size either way.
+        image_mean, image_std: What images are normalised with, of red, green and blue in [0, 1].
+    """
+
+    model_type = "byteedit_coherence_reward"
+    sub_configs_defaults = {"vit_config": ViTConfig}  # noqa: RUF012
+
+    vit_config: dict | PreTrainedConfig | None = None
+    image_size: int | None = None
+    image_mean: list[float] | tuple[float, ...] = (0.5, 0.5, 0.5)
+    image_std: list[float] | tuple[float, ...] = (0.5, 0.5, 0.5)
+
+
+class CoherenceReward(PreTrainedModel):
+    """How real each pixel looks, as a logit: positive = real, negative = generated.
+
+    `rate` is a `Reward`; `score` and `map` take PIL images. The parts are `vit` and `head`.
+    """
+
+    config_class = CoherenceRewardConfig
+    main_input_name = "image"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+
+    def __init__(self, config: CoherenceRewardConfig):
+        super().__init__(config)
+        width, patch = config.vit_config.hidden_size, config.vit_config.patch_size
+        self.vit = ViTModel(config.vit_config, add_pooling_layer=False)
+        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, patch**2))
+        self.post_init()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of every pixel, differentiable to the pixels: (B, 3, H, W) in [-1, 1] -> (B, 1, H, W) float32."""
+        check(image)
+        size, wanted = tuple(image.shape[-2:]), self.config.image_size
+        target = size if wanted is None else scaled(*size, wanted)
+        pixels = normalize(resize(image, target), self.config.image_mean, self.config.image_std)
+        logits = self.logits(pixels.to(self.dtype)).float()
+        return logits if target == size else F.interpolate(logits, size, mode="bilinear", antialias=True)
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Logits of what the ViT sees, mirrored at the end to full patches: (B, 3, h, w) -> (B, 1, h, w)."""
+        height, width = pixels.shape[-2:]
+        patch = self.config.vit_config.patch_size
+        down, across = -(-height // patch), -(-width // patch)  # patches
+        rows, columns = (
+            torch.tensor(mirrored(length, count * patch), device=pixels.device)
+            for length, count in ((height, down), (width, across))
+        )
+        whole = pixels.index_select(-2, rows).index_select(-1, columns)
+        tokens = self.vit(whole, interpolate_pos_encoding=True).last_hidden_state[:, 1:]  # (B, down * across, D)
+        patches = self.head(tokens).transpose(1, 2).unflatten(2, (down, across))  # (B, patch², down, across)
+        return F.pixel_shuffle(patches, patch)[..., :height, :width]
+
+    def rate(self, image: Tensor, prompt: list[str] | None = None) -> Tensor:
+        """The mean logit of each image, with gradient: (B, 3, H, W) in [-1, 1] -> (B,). The prompt is not looked at."""
+        return self(image).mean(dim=(1, 2, 3))
+
+    def score(self, images: Sequence, prompts: Sequence[str] | None = None, batch_size: int = 16) -> list[float]:
+        """The mean logit of each PIL image; without gradient and dropout. The prompts are not looked at."""
+        return [float(logits.mean()) for logits in self.predict(images, batch_size)]
+
+    def map(self, images: Sequence, batch_size: int = 16) -> list[np.ndarray]:
+        """The probability that each pixel is real, for PIL images: (H, W) float32 in [0, 1] each."""
+        return [logits.sigmoid().cpu().numpy() for logits in self.predict(images, batch_size)]
+
+    def predict(self, images: Sequence, batch_size: int) -> list[Tensor]:
+        """Logits (H, W) of PIL images; those of one size go together, `batch_size` at a time."""
+        pixels = [read_pictures(image)[0].pixels for image in images]  # (H, W, 3) each
+        found = {}
+        with evaluating(self):
+            for _, alike in groupby(
+                sorted(range(len(images)), key=lambda i: pixels[i].shape), lambda i: pixels[i].shape
+            ):
+                numbers = list(alike)
+                for first in range(0, len(numbers), batch_size):
+                    part = numbers[first : first + batch_size]
+                    image = torch.cat([to_tensor(pixels[i][None]) for i in part]).to(self.device)
+                    found |= zip(part, self(image).squeeze(1), strict=True)
+        return [found[i] for i in range(len(images))]
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs) -> "CoherenceReward":
+        """A reward from a folder or the hub, as `PreTrainedModel.from_pretrained`; float32 unless `dtype` says
+        otherwise, whatever the file holds.
+        """
+        kwargs.setdefault("dtype", torch.float32)
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+
+def mirrored(length: int, target: int) -> list[int]:
+    """Indices forth and back until there are `target`: 3, 8 -> 0 1 2 1 0 1 2 1."""
+    forth_and_back = [*range(length), *range(length - 2, 0, -1)]
+    return (forth_and_back * target)[:target]
+
+
+AutoConfig.register(CoherenceRewardConfig.model_type, CoherenceRewardConfig, exist_ok=True)
+AutoModel.register(CoherenceRewardConfig, CoherenceReward, exist_ok=True)
