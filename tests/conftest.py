@@ -108,6 +108,14 @@ def pipe(parts):
 
 
 @pytest.fixture
+def unet_calls(pipe):
+    """Batch sizes of the UNet's calls."""
+    calls = []
+    pipe.unet.register_forward_hook(lambda module, args, output: calls.append(tuple(args[0].shape)))
+    return calls
+
+
+@pytest.fixture
 def scene():
     """Function that draws a picture (RGB, smooth with some noise) and a mask with a white box: scene(70, 50)."""
     from PIL import Image

@@ -11,14 +11,6 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.fixture
-def unet_calls(pipe):
-    """Batch sizes of the UNet's calls."""
-    calls = []
-    pipe.unet.register_forward_hook(lambda module, args, output: calls.append(tuple(args[0].shape)))
-    return calls
-
-
 # Prompt-free
 
 

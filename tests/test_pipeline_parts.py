@@ -1,0 +1,106 @@
+"""What a checkpoint may have besides the usual parts: IP-Adapter, asymmetric autoencoder, safety checker, bf16."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AsymmetricAutoencoderKL, StableDiffusionInpaintPipeline
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+from safetensors.torch import save_file
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from byteedit import ByteEditInpaintPipeline
+
+VISION = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+EYE = {**VISION, "image_size": 16, "patch_size": 8, "projection_dim": 8}
+RAW = {"padding_mask_crop": None, "composite": False}
+
+
+def run(pipe, picture, **options):
+    """Latents, or what output_type says, of two steps with a fixed seed."""
+    pipe.set_progress_bar_config(disable=True)
+    options = {"output_type": "latent", "num_inference_steps": 2, "guidance_scale": 3.0, **options}
+    return pipe("a red boat", *picture, generator=torch.Generator().manual_seed(1), **options).images
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    """A folder with a tiny IP-Adapter and its image encoder, laid out as on the hub."""
+    torch.manual_seed(0)
+    weights = {"image_proj.proj.weight": torch.randn(4 * 16, 8), "image_proj.proj.bias": torch.zeros(4 * 16)}
+    weights |= {"image_proj.norm.weight": torch.ones(16), "image_proj.norm.bias": torch.zeros(16)}
+    names = [f"ip_adapter.{2 * n + 1}.to_{part}_ip.weight" for n in range(4) for part in "kv"]
+    (tmp_path / "models").mkdir()
+    save_file(weights | {name: torch.randn(16, 16) for name in names}, tmp_path / "models" / "tiny.safetensors")
+    CLIPVisionModelWithProjection(CLIPVisionConfig(**EYE)).save_pretrained(tmp_path / "models" / "image_encoder")
+    return tmp_path
+
+
+def test_an_ip_adapter_works_as_in_diffusers(parts, scene, adapter):
+    results = {}
+    for cls, own, extra in (
+        (ByteEditInpaintPipeline, RAW, {}),
+        (StableDiffusionInpaintPipeline, {}, {"requires_safety_checker": False}),
+    ):
+        pipe = cls(**parts(), **extra)
+        pipe.load_ip_adapter(adapter, subfolder="models", weight_name="tiny.safetensors")
+        shown = {"ip_adapter_image": scene(seed=7)[0]}
+        results[cls] = [run(pipe, scene(), **shown, **own)]
+        pipe.set_ip_adapter_scale(0.0)
+        results[cls].append(run(pipe, scene(), **shown, **own))
+    for ours, theirs in zip(*results.values(), strict=True):
+        assert torch.equal(ours, theirs)
+    strong, off = results[ByteEditInpaintPipeline]
+    assert (strong - off).abs().max() > 0.01
+
+
+def test_an_asymmetric_autoencoder_sees_the_picture_and_its_mask(parts, scene):
+    torch.manual_seed(0)
+    layers = {"layers_per_down_block": 1, "layers_per_up_block": 1, "norm_num_groups": 4, "sample_size": 64}
+    vae = AsymmetricAutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        down_block_out_channels=(8, 8),
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        up_block_out_channels=(8, 8),
+        **layers,
+    ).eval()
+    pipe = ByteEditInpaintPipeline(**{**parts(), "vae": vae})
+    seen = []
+    vae.decoder.register_forward_hook(
+        lambda module, args, kwargs, output: seen.append((args, kwargs)), with_kwargs=True
+    )
+    image, mask = scene()
+    result = run(pipe, (image, mask), output_type="pil")[0]
+    tensors = [x for x in (*seen[0][0], *seen[0][1].values()) if isinstance(x, torch.Tensor)]
+    shapes = sorted(tuple(x.shape) for x in tensors)
+    assert shapes == [(1, 1, 64, 64), (1, 3, 64, 64), (1, 4, 32, 32)]
+    kept = np.asarray(mask) == 0
+    assert np.array_equal(np.asarray(result)[kept], np.asarray(image)[kept])
+
+
+def test_what_the_safety_checker_finds_is_black_inside_the_mask(parts, scene):
+    torch.manual_seed(0)
+    config = CLIPConfig(text_config={}, vision_config=EYE, projection_dim=8)
+    checker = StableDiffusionSafetyChecker(config).eval()
+    eyes = CLIPImageProcessor(size=16, crop_size=16)
+    image, mask = scene()
+    for threshold, found in ((-2.0, True), (2.0, False)):  # cosines lie between
+        checker.concept_embeds_weights.data.fill_(threshold)
+        checker.special_care_embeds_weights.data.fill_(2.0)
+        pipe = ByteEditInpaintPipeline(**{**parts(), "safety_checker": checker, "feature_extractor": eyes})
+        pipe.set_progress_bar_config(disable=True)
+        output = pipe("a red boat", image, mask, num_inference_steps=2)
+        made = np.asarray(output.images[0])
+        assert output.nsfw_content_detected == [found]
+        assert bool(made[np.asarray(mask) > 0].max() == 0) is found
+        assert np.array_equal(made[np.asarray(mask) == 0], np.asarray(image)[np.asarray(mask) == 0])
+
+
+def test_bfloat16_gives_nearly_the_same_picture(parts, scene):
+    picture = scene()
+    exact, rough = (
+        np.asarray(run(ByteEditInpaintPipeline(**parts()).to(dtype), picture, output_type="pil")[0]).astype(int)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert 0 < np.abs(exact - rough).max() < 24
+    kept = np.asarray(picture[1]) == 0
+    assert np.array_equal(exact[kept], rough[kept])
