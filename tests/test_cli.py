@@ -40,7 +40,7 @@ def test_help_names_every_command(capsys, line):
         main(line.split())
     assert not stop.value.code
     out = capsys.readouterr().out
-    assert all(f"• {command} " in out for command in ("edit", "erase", "outpaint", "demo", "convert", "env"))
+    assert all(f"• {command} " in out for command in ("edit", "erase", "outpaint", "demo", "score", "convert", "env"))
 
 
 def test_help_says_what_each_option_means(capsys):
@@ -89,6 +89,9 @@ def test_it_runs_as_an_installed_command():
         ("outpaint photo.png --output out.png", "Give one of --left/--right/--top/--bottom, --size or --aspect-ratio"),
         ("outpaint photo.png --output out.png --left 3 --size 9x9", "how far? Give one of"),
         ("outpaint photo.png --output out.png --size 9", "it must be WIDTHxHEIGHT in pixels, such as 1024x768"),
+        ("score --reward folder", "no picture given"),
+        ("score photo.png --prompt x", "--reward is missing"),
+        ("score photo.png --reward a/b --reward c/b", "two rewards have the same name"),
         ("edit --replay photo.png --steps 3", "--replay takes everything from the PNG's record"),
     ],
 )

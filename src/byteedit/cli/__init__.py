@@ -1,4 +1,4 @@
-"""The command line: `byteedit edit|erase|outpaint|demo|convert|env`.
+"""The command line: `byteedit edit|erase|outpaint|demo|score|convert|env`.
 
 Glue only. Each command is a dataclass whose fields are its options and whose `run` does the work and imports what it
 needs, so that `byteedit --help` loads no torch. Exit codes: 0 done, 1 failed, 2 wrong usage; an error is one line on
@@ -20,6 +20,7 @@ from byteedit.cli.convert import Convert
 from byteedit.cli.demo import Demo
 from byteedit.cli.env import Env
 from byteedit.cli.pictures import Edit, Erase, Outpaint
+from byteedit.cli.score import Score
 
 __all__ = ["main"]
 
@@ -28,6 +29,7 @@ Commands = (
     | Annotated[Erase, tyro.conf.subcommand("erase")]
     | Annotated[Outpaint, tyro.conf.subcommand("outpaint")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Score, tyro.conf.subcommand("score")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Env, tyro.conf.subcommand("env")]
 )

@@ -137,14 +137,19 @@ def load(command: PictureCommand):
 
 def open_pipeline(model: str, dtype: torch.dtype = torch.float32):
     """A pipeline from a folder, a .safetensors file, a hub name, or "picturebook", the model that ships."""
-    for library in (diffusers, transformers):  # their bars and remarks are for developers
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
+    quiet()
     model = byteedit.PICTUREBOOK if model == "picturebook" else model
     single_file = model.endswith(".safetensors")
     pipeline = byteedit.ByteEditInpaintPipeline
     opening = pipeline.from_single_file if single_file else pipeline.from_pretrained
     return opening(model, dtype=dtype)
+
+
+def quiet() -> None:
+    """No bars and remarks of the libraries, which are for developers."""
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
 
 
 def default_device() -> str:
