@@ -24,6 +24,7 @@ __all__ = ["COUNT", "TASKS", "Case", "cases", "fingerprint"]
 TASKS = ("editing", "erasing", "outpainting")
 COUNT = 240  # cases a task
 FIRST_SEED = {"editing": 0, "erasing": 100_000, "outpainting": 200_000}
+FIRST_NOISE = {"test": 0, "validation": 50_000, "train": 1_000_000}
 AIRBORNE = ("balloon", "star", "heart")  # the only kinds that an extension at the top is asked for
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -85,16 +86,19 @@ class Case:
 
 
 @cache
-def cases(task: str, split: str = "test") -> tuple[Case, ...]:
-    """The 240 cases of a task, in a fixed order of which every prefix is mixed; pictures are rendered when asked for.
+def cases(task: str, split: str = "test", number: int = COUNT) -> tuple[Case, ...]:
+    """The first `number` cases of a task, in a fixed order of which every prefix is mixed.
+
+    The benchmark is the 240 of the "test" split. Cases of the "train" split, any number of them, serve to make data for
+    training from: none of them is held out. Pictures are rendered when asked for.
 
     Raises `ValueError` for an unknown task or split.
     """
     if task not in TASKS:
         raise ValueError(f"task is {task!r}; PictureBench has {', '.join(TASKS)}.")
     if task == "outpainting":
-        return tuple(_outpainting(split))
-    return tuple(_one_thing(task, split))
+        return tuple(_outpainting(split, number))
+    return tuple(_one_thing(task, split, number))
 
 
 def fingerprint(task: str) -> str:
@@ -110,17 +114,17 @@ def fingerprint(task: str) -> str:
     return digest.hexdigest()
 
 
-def _wish(n: int) -> tuple[str, str, str]:
-    """Kind, colour and place number `n`: kinds and colours in turn; an even `n` is held out of training."""
+def _wish(n: int, split: str) -> tuple[str, str, str]:
+    """Kind, colour and place number `n`: kinds and colours in turn; an even `n` is one that training never shows."""
     turn, k = divmod(n // 2, len(KINDS))
     kind, colour = list(KINDS)[k], list(COLOURS)[(2 * k + 5 * turn + k // 4) % len(COLOURS)]
-    places = [place for place in BACKGROUNDS if held_out(kind, colour, place) == (n % 2 == 0)]
+    places = [place for place in BACKGROUNDS if held_out(kind, colour, place) == (n % 2 == 0 and split != "train")]
     return kind, colour, places[(n // 2 + turn) % len(places)]
 
 
 def _name(task: str, split: str, n: int) -> dict:
     """What every case has: its id and the seed of its noise."""
-    return {"id": f"{task}-{n:03d}", "task": task, "seed": FIRST_SEED[task] + (split != "test") * 50_000 + n}
+    return {"id": f"{task}-{n:03d}", "task": task, "seed": FIRST_SEED[task] + FIRST_NOISE[split] + n}
 
 
 def _phrase(thing: Thing, n: int) -> str:
@@ -130,11 +134,11 @@ def _phrase(thing: Thing, n: int) -> str:
     return thing.phrase if (turn + k) % 2 else f"{article} {thing.name}"
 
 
-def _one_thing(task: str, split: str) -> list[Case]:
+def _one_thing(task: str, split: str, number: int) -> list[Case]:
     """Edits or erasures: each wish gets the first scene of the split that shows such a thing with room around it."""
     waiting = defaultdict(list)
-    for n in range(COUNT):
-        waiting[_wish(n)].append(n)
+    for n in range(number):
+        waiting[_wish(n, split)].append(n)
     found: dict[int, Case] = {}
     for seed in count(FIRST_SEED[task]):
         drawn = scene(seed, split)
@@ -144,8 +148,8 @@ def _one_thing(task: str, split: str) -> list[Case]:
             if case:
                 found[queue.pop(0)] = case
                 break
-        if len(found) == COUNT:
-            return [found[n] for n in range(COUNT)]
+        if len(found) == number:
+            return [found[n] for n in range(number)]
     raise AssertionError("unreachable: seeds never end")
 
 
@@ -213,11 +217,11 @@ def _marked(thing: Thing, rng: Generator) -> np.ndarray:  # (PAGE, PAGE) uint8
     return np.array(Image.fromarray(body).filter(ImageFilter.MaxFilter(2 * grow + 1)))
 
 
-def _outpainting(split: str) -> Iterator[Case]:
+def _outpainting(split: str, number: int) -> Iterator[Case]:
     """Prompt-free and prompted cases in turn, from the split's scenes in turn; scenes that do not fit are passed by."""
     seeds = count(FIRST_SEED["outpainting"])
-    for n in range(COUNT):
-        wish = _wish(n // 2) if n % 2 else None
+    for n in range(number):
+        wish = _wish(n // 2, split) if n % 2 else None
         rng = np.random.default_rng([FIRST_SEED["outpainting"], n])
         drawn = (scene(seed, split) for seed in seeds)
         fitting = (d for d in drawn if wish is None or d.background == wish[2])
