@@ -1,0 +1,76 @@
+"""Data sets that are written shard by shard, so that a kill in the middle loses at most one shard.
+
+A shard is a Parquet file that appears whole or not at all. What it holds follows from its number alone, so a run that
+is started again writes what is missing and ends with the data set of an undisturbed run.
+"""
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Features
+from tqdm import tqdm
+
+from byteedit.provenance import write_atomically
+
+__all__ = ["build_shards", "claim"]
+
+Row = dict[str, Any]
+
+
+def build_shards(
+    folder: Path,
+    items: Iterable,
+    make: Callable[[list], list[Row]],
+    features: Features,
+    *,
+    size: int,
+    process: int = 0,
+    processes: int = 1,
+    total: int | None = None,
+) -> None:
+    """Write `make` of every `size` items that follow one another to a shard of `folder`; shards there are left alone.
+
+    `make` may give more rows than items, or fewer, or none; its images are PIL images or what rows hold. Of several
+    processes each writes every `processes`-th shard. `total` is the number of items, for the progress bar.
+    """
+    with tqdm(total=total, desc=folder.name, unit="item", disable=process > 0) as bar:
+        for number, batch in enumerate(_batches(items, size)):
+            path = folder / f"shard-{number:06d}.parquet"
+            if number % processes == process and not path.exists():
+                write_atomically(path, _parquet(make(batch), features))
+            bar.update(len(batch))
+
+
+def claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Note in `folder` with what settings it is built, or make sure that it was begun with the same.
+
+    Raises:
+        ValueError: it was begun with other settings.
+    """
+    path = folder / "settings.json"
+    now = json.loads(json.dumps(settings, default=str))
+    if not path.exists():
+        write_atomically(path, json.dumps(now, indent=2).encode())
+        return
+    before = json.loads(path.read_text())
+    if other := [name for name in now | before if now.get(name) != before.get(name)]:
+        changes = ", ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in other)
+        raise ValueError(f"{folder} was begun with other settings: {changes}. Take another output, or delete it.")
+
+
+def _batches(items: Iterable, size: int) -> Iterator[list]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _parquet(rows: list[Row], features: Features) -> bytes:
+    """The bytes of a Parquet file of rows, image files included."""
+    columns = {name: [row.get(name) for row in rows] for name in features}
+    buffer = io.BytesIO()
+    Dataset.from_dict(columns, features=features).to_parquet(buffer)
+    return buffer.getvalue()

@@ -1,0 +1,61 @@
+"""Images of strangers: decoded upright and whole, or refused with a reason that is counted."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image as Pictures
+
+from byteedit.data.images import Unusable, is_blank, open_image, store
+
+
+def bomb(width, height) -> bytes:
+    """A PNG of a few bytes that says it is huge."""
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    chunks = {b"IHDR": header, b"IDAT": zlib.compress(b""), b"IEND": b""}
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in chunks.items():
+        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return content
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("size", [(10_000, 9_000), (200_000, 200_000)])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(size, monkeypatch):
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("it was decoded"))
+    with pytest.raises(Unusable, match=r"^broken image$"):
+        open_image(store(bomb(*size)))
+
+
+def test_a_format_that_needs_another_program_is_not_opened(monkeypatch):
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_: pytest.fail("a program was started"))
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n%%EndComments\nshowpage\n%%EOF\n"
+    with pytest.raises(Unusable, match=r"^broken image$"):
+        open_image(store(program))
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "https://example.com/a.png", "no\0path", "."])
+def test_a_path_that_is_no_file_is_a_missing_image(path):
+    with pytest.raises(Unusable, match=r"^missing image$"):
+        open_image(store(path))
+
+
+def test_images_come_upright_and_16_bits_keep_their_range(tmp_path):
+    turned = Pictures.new("RGB", (8, 6), (255, 0, 0))
+    exif = Pictures.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.jpg", exif=exif)
+    assert open_image(store("turned.jpg", tmp_path)).size == (6, 8)
+    Pictures.fromarray(np.full((4, 4), 257 * 100, np.uint16)).save(tmp_path / "deep.png")
+    assert open_image(store("deep.png", tmp_path)).getpixel((0, 0)) == (100, 100, 100)
+
+
+def test_blank_pictures_are_told_from_plain_ones():
+    picture = np.random.default_rng(0).uniform(0, 1, (8, 8, 3))
+    assert not is_blank(picture)
+    assert is_blank(np.zeros((8, 8, 3)))
+    assert is_blank(np.where(picture > 0.99, np.nan, picture))
+    gradient = np.zeros((8, 8, 3))
+    gradient[..., 2] = np.linspace(0, 0.1, 8)
+    assert not is_blank(gradient)
