@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from byteedit.evaluation.judge import Verdict, _half, _Page, edit_right, explain, judge, object_found, templates
+from byteedit.evaluation.judge import Page, Verdict, _half, edit_right, explain, judge, object_found, templates
 from byteedit.evaluation.picturebench import cases
 from byteedit.evaluation.trials import TRUE, WRONG
 from byteedit.picturebook import COLOURS, KINDS
@@ -53,7 +53,7 @@ def test_outpainting_the_named_thing_is_found_in_the_extension():
 
 def test_the_coarse_gain_is_the_squared_error_that_a_drawing_takes_away():
     case = EDITS[0]
-    page = _Page(case.picture, case.background, case.mask)
+    page = Page(case.picture, case.background, case.mask)
     features, side = page._features(), 10
     part = slice(8, 8 + side), slice(8, 8 + side)
     inside = features[7, *part]

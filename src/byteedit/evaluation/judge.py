@@ -74,7 +74,7 @@ def explain(image: np.ndarray, background: np.ndarray, mask: np.ndarray) -> Verd
             f"image {image.shape}, background {background.shape} and mask {mask.shape} must be of one size, "
             "(H, W, 3), (H, W, 3) and (H, W), and the mask must not be empty."
         )
-    page = _Page(image, background, mask)
+    page = Page(image, background, mask)
     refined = [page.refine(*candidate) for candidate in page.candidates()]
     verdicts = [(gain, page.verdict(*drawing)) for gain, *drawing in refined]
     return max(verdicts, key=lambda pair: (pair[1].found, pair[0]))[1]
@@ -96,7 +96,7 @@ def object_found(case: Case, image: np.ndarray) -> bool:
     return judge(case, image).found
 
 
-class _Page:
+class Page:
     """One picture over its known background, in the terms that drawings are compared in."""
 
     def __init__(self, image, background, mask):
