@@ -40,7 +40,9 @@ def test_help_names_every_command(capsys, line):
         main(line.split())
     assert not stop.value.code
     out = capsys.readouterr().out
-    assert all(f"• {command} " in out for command in ("edit", "erase", "outpaint", "demo", "score", "convert", "env"))
+    assert all(
+        f"• {command} " in out for command in ("edit", "erase", "outpaint", "demo", "score", "train", "convert", "env")
+    )
 
 
 def test_help_says_what_each_option_means(capsys):

@@ -1,0 +1,21 @@
+"""Train one of the three rewards: what is beautiful, what fits its prompt, which pixels are generated.
+
+The settings are a preset's, and the command line's where it says otherwise (`--help` after the preset lists them). A
+run that was killed goes on where it was. For several processes, `accelerate launch` instead of `python`:
+
+    python examples/train_reward.py examples/configs/picturebook/reward_aesthetic.yaml --data .runs/aesthetic
+"""
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from byteedit.training.reward import RewardSettings
+from byteedit.training.run import train_reward
+from byteedit.training.settings import read
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit(f"{__doc__}\nName a preset first.")
+    train_reward(tyro.cli(RewardSettings, default=read(RewardSettings, Path(sys.argv[1])), args=sys.argv[2:]))

@@ -1,0 +1,96 @@
+"""Model cards and the hub: what a trained thing is made from and how good it is, beside its weights, and the upload.
+
+A card says the base, the data, the settings, the held-out numbers and shows pictures. Nothing is trained or measured
+here. Built on huggingface_hub, which keeps the token.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, ModelCard, ModelCardData
+from PIL import Image
+
+__all__ = ["push", "write_card"]
+
+CARD = """---
+{metadata}
+---
+
+# {title}
+
+{summary}
+
+| | |
+|---|---|
+| started from | {base} |
+| data | {data} |
+
+## Held-out numbers
+
+{measures}
+
+## Samples
+
+{samples}
+
+## Settings
+
+{settings}
+"""
+
+
+def write_card(
+    folder: Path,
+    *,
+    title: str,
+    summary: str,
+    base: str,
+    data: str,
+    settings: Mapping[str, Any],
+    measures: Mapping[str, float],
+    samples: Mapping[str, Image.Image],
+) -> Path:
+    """Write README.md into `folder`, and the sample pictures beside it; returns the card's path.
+
+    Args:
+        folder: Where the weights are.
+        title, summary: What this is, in a line and in a paragraph.
+        base: What training started from.
+        data: What it was trained on.
+        settings: Settings of the training, by name.
+        measures: Numbers on data that it was not trained on, by name.
+        samples: Pictures by what they show.
+    """
+    shown = []
+    for number, (what, picture) in enumerate(samples.items(), 1):
+        picture.save(folder / f"sample-{number}.png")
+        shown.append(f"{what}\n\n![{what}](sample-{number}.png)")
+    text = CARD.format(
+        metadata=ModelCardData(library_name="byteedit", tags=["byteedit", "reward-model"]).to_yaml(),
+        title=title,
+        summary=summary,
+        base=base,
+        data=data,
+        measures=_table({name: f"{value:.4g}" for name, value in measures.items()}),
+        samples="\n\n".join(shown) or "None.",
+        settings=_table(settings),
+    )
+    ModelCard(text).save(folder / "README.md")
+    return folder / "README.md"
+
+
+def _table(values: Mapping[str, Any]) -> str:
+    rows = [f"| {name} | {str(value).replace('|', '/')} |" for name, value in values.items()]
+    return "\n".join(["| | |", "|---|---|", *rows])
+
+
+def push(folder: Path, repository: str, *, private: bool = False) -> str:
+    """Upload a folder to the hub as a model, and return its address. Makes the repository where it is missing.
+
+    Needs a token: `hf auth login`, or HF_TOKEN. Raises what huggingface_hub raises where it has none.
+    """
+    hub = HfApi()
+    hub.create_repo(repository, private=private, exist_ok=True)
+    hub.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload with byteedit")
+    return f"https://huggingface.co/{repository}"

@@ -1,0 +1,160 @@
+"""What a run is made of, and how it survives a kill: checkpoints that are whole or not there, and the best weights.
+
+accelerate writes models, optimisers, schedules and random states; beside them lie `run.json` (step, best measure, the
+settings that decide the run's course) and the running means of the weights. Nothing here unpickles objects.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from diffusers.training_utils import EMAModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+__all__ = ["Progress", "Run", "sharded"]
+
+BEST = "best.safetensors"
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far a run is."""
+
+    step: int = 0
+    """Optimiser steps taken."""
+    seconds: float = 0.0
+    """Time spent, over all resumptions."""
+    best: float | None = None
+    """The best value of the watched measure."""
+    stale: int = 0
+    """Validations since then."""
+
+
+class Run:
+    """A training's parts after `Accelerator.prepare`, by the names of its objectives, and its progress.
+
+    `course` holds what must be the same for the run to go on: settings, number of processes and of rows.
+    """
+
+    def __init__(self, accelerator: Accelerator, output: Path, course: dict[str, Any], *, keep: int):
+        self.accelerator, self.output, self.course, self.keep = accelerator, output, course, keep
+        self.progress = Progress()
+        self.models: dict[str, nn.Module] = {}
+        self.trained: dict[str, dict[str, nn.Parameter]] = {}  # parameters that are moved, by their names in the model
+        self.means: dict[str, EMAModel] = {}
+        self.folder = output / "checkpoints"
+
+    def save(self) -> None:
+        """Write a checkpoint under another name, then give it its own: whenever a kill comes, all named are whole."""
+        new, final = self.folder / "new", self.folder / f"step-{self.progress.step:08}"
+        if final.is_dir():
+            return
+        if self.accelerator.is_main_process:
+            shutil.rmtree(new, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(new)
+        if self.accelerator.is_main_process:
+            save_file(self._means(), new / "means.safetensors")
+            state = {"progress": vars(self.progress), "course": self.course}
+            (new / "run.json").write_text(json.dumps(state, indent=1))
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            new.rename(final)
+            for old in self.checkpoints()[: -self.keep]:
+                shutil.rmtree(old.rename(self.folder / "old"))
+        self.accelerator.wait_for_everyone()
+
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints there are, oldest first."""
+        return sorted(self.folder.glob("step-*"))
+
+    def resume(self) -> bool:
+        """Go on from the last checkpoint; False if there is none.
+
+        Raises:
+            ValueError: it was written by a run with other settings, another number of processes, or other data.
+        """
+        if self.accelerator.is_main_process:
+            shutil.rmtree(self.folder / "old", ignore_errors=True)
+        if not self.checkpoints():
+            return False
+        last = self.checkpoints()[-1]
+        state = json.loads((last / "run.json").read_text())
+        self._compare(state["course"], last)
+        self.accelerator.load_state(last)
+        self.progress = Progress(**state["progress"])
+        means = load_file(last / "means.safetensors")
+        for name, ema in self.means.items():
+            ema.optimization_step = self.progress.step
+            for parameter, shadow in zip(self.trained[name], ema.shadow_params, strict=True):
+                shadow.copy_(means[f"{name}/{parameter}"])
+        return True
+
+    def _compare(self, course: dict[str, Any], checkpoint: Path) -> None:
+        ours = json.loads(json.dumps(self.course))  # tuples are lists there
+        for name in sorted(ours.keys() | course.keys()):
+            was, now = course.get(name), ours.get(name)
+            if was != now:
+                raise ValueError(
+                    f"{checkpoint} was written with {name} {was!r}, now it is {now!r}; set it back to go on, or choose "
+                    "another output to begin anew."
+                )
+
+    def _means(self) -> dict[str, Tensor]:
+        return {
+            f"{name}/{parameter}": shadow.contiguous()
+            for name, ema in self.means.items()
+            for parameter, shadow in zip(self.trained[name], ema.shadow_params, strict=True)
+        }
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The running means in place of the weights, for as long as it lasts."""
+        for name, ema in self.means.items():
+            ema.store(self.trained[name].values())
+            ema.copy_to(self.trained[name].values())
+        try:
+            yield
+        finally:
+            for name, ema in self.means.items():
+                ema.restore(self.trained[name].values())
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """Copies of the parameters that were trained, by objective; on the main process, whole even where sharded."""
+        states = {name: self.accelerator.get_state_dict(model) for name, model in self.models.items()}
+        return {
+            name: {key: value.clone().contiguous() for key, value in state.items() if key in self.trained[name]}
+            for name, state in states.items()
+        }
+
+    def keep_best(self) -> None:
+        """Write the weights as they are now to best.safetensors, at once or not at all."""
+        flat = {f"{name}/{key}": value for name, state in self.weights().items() for key, value in state.items()}
+        if self.accelerator.is_main_process:
+            new = self.output / f"{BEST}.new"
+            save_file(flat, new, metadata={"step": str(self.progress.step)})
+            new.replace(self.output / BEST)
+        self.accelerator.wait_for_everyone()
+
+    def kept(self) -> dict[str, dict[str, Tensor]]:
+        """What is kept of the run: the best weights where a measure was watched, else the last, averaged if set so."""
+        if self.progress.best is not None:
+            flat = load_file(self.output / BEST)
+            return {
+                name: {key: flat[f"{name}/{key}"] for key in parameters} for name, parameters in self.trained.items()
+            }
+        with self.averaged():
+            return self.weights()
+
+
+def sharded(accelerator: Accelerator) -> bool:
+    """Whether no process holds whole parameters: FSDP, DeepSpeed's ZeRO-3."""
+    kind, plugin = accelerator.distributed_type, accelerator.deepspeed_plugin
+    return kind == DistributedType.FSDP or (kind == DistributedType.DEEPSPEED and plugin.zero_stage == 3)

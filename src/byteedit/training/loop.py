@@ -1,0 +1,226 @@
+"""The one loop that trains, and the only place that calls `backward`.
+
+A stage is a list of objectives, each with a model, an optimiser and a loss; every batch updates them in turn. Runs in
+one process, or with DDP, FSDP and DeepSpeed by `accelerate launch`. What is learnt, and from which data, is left to
+the stages. Built on accelerate (devices, precision, states), diffusers (schedules, running means), torch's AdamW.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import (
+    DistributedType,
+    GradientAccumulationPlugin,
+    ProjectConfiguration,
+    send_to_device,
+    set_seed,
+)
+from diffusers.optimization import get_scheduler
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from byteedit.training.batches import Batch, Stream
+from byteedit.training.checkpoints import Progress, Run, sharded
+from byteedit.training.journal import Journal
+from byteedit.training.settings import Settings
+
+__all__ = ["Objective", "begin", "train"]
+
+Validate = Callable[..., dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What one optimiser follows. `loss(model, batch)` gives its terms, each (); "loss" is what is differentiated.
+
+    The loss must call the model it is given, which is the prepared one: only that keeps processes in step. Parameters
+    that do not require a gradient are left alone; all others must take part in every loss.
+    """
+
+    name: str
+    model: nn.Module
+    loss: Callable[[nn.Module, Batch], dict[str, Tensor]]
+    lr: float | None = None  # the settings' where None
+    averaged: bool = True  # whether a running mean is kept, if the settings ask for one
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters that are trained, by name."""
+        return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+
+
+@dataclass(kw_only=True)
+class Update:
+    """An objective after `Accelerator.prepare`."""
+
+    objective: Objective
+    trained: dict[str, nn.Parameter]
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+
+
+def begin(settings: Settings, **kwargs) -> Accelerator:
+    """The accelerator of a run, and the same seed for all; before models are built. `kwargs` go to `Accelerator`."""
+    accelerator = Accelerator(
+        mixed_precision=settings.mixed_precision,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(settings.accumulate, sync_with_dataloader=False),
+        log_with=list(settings.trackers) or None,
+        project_config=ProjectConfiguration(str(settings.output), logging_dir=str(settings.output / "trackers")),
+        step_scheduler_with_optimizer=False,  # else a schedule runs ahead by the number of processes
+        **kwargs,
+    )
+    set_seed(settings.seed)
+    return accelerator
+
+
+def train(
+    accelerator: Accelerator,
+    objectives: Sequence[Objective],
+    stream: Stream,
+    settings: Settings,
+    *,
+    validate: Validate | None = None,
+    data: dict[str, Any] | None = None,
+) -> dict[str, dict[str, Tensor]]:
+    """Train, or go on training; returns the trained parameters that are kept, by objective and name.
+
+    These are the best that were validated where a measure is watched, else the last, averaged if set so; the models
+    themselves hold the last. `validate(*models)` is called on every process, with the prepared models in evaluation
+    mode and without gradient. `data` says in numbers or words what the data are, such as {"rows": 1000}; a run goes on
+    only with the same.
+
+    Raises:
+        FloatingPointError: a term or a gradient is not finite; names it and the step.
+        ValueError: the checkpoints in the output are of another run; a measure is watched that does not exist.
+    """
+    if settings.watch and validate is None:
+        raise ValueError(f"watch is {settings.watch!r}, but this stage has no validation; leave watch empty.")
+    run, updates = _prepare(accelerator, objectives, settings, data or {})
+    progress = run.progress
+    _track(accelerator, settings, progress.step)
+    journal = Journal(accelerator, settings.output, progress.step, settings.steps)
+    batches = stream.stream(progress.step * settings.accumulate, settings.steps * settings.accumulate)
+    began = time.monotonic() - progress.seconds
+    while not _finished(progress, settings):
+        for _ in range(settings.accumulate):
+            _update(accelerator, updates, next(batches), settings.clip, progress.step + 1, journal)
+        for name, ema in run.means.items():
+            ema.step(run.trained[name].values())
+        progress.step, progress.seconds = progress.step + 1, time.monotonic() - began
+        journal.advance()
+        if _due(progress, settings, settings.log_every):
+            rates = {"minutes": progress.seconds / 60, "lr": updates[0].scheduler.get_last_lr()[0]}
+            journal.write(progress.step, rates | journal.means())
+        if validate and _due(progress, settings, settings.validate_every):
+            _validate(run, validate, settings, journal)
+        if _due(progress, settings, settings.checkpoint_every) or _finished(progress, settings):
+            run.save()
+    journal.close()
+    return run.kept()
+
+
+def _prepare(accelerator: Accelerator, objectives: Sequence[Objective], settings: Settings, data: dict):
+    """The run, gone on from its last checkpoint, and its updates."""
+    course = settings.course() | {"processes": accelerator.num_processes} | data
+    run = Run(accelerator, settings.output, course, keep=settings.keep)
+    if settings.ema_decay and sharded(accelerator):
+        raise ValueError("ema_decay needs whole parameters on every process; set it to 0 under FSDP and ZeRO-3.")
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        accelerator.deepspeed_plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = settings.batch_size
+    updates = [_prepare_one(accelerator, objective, settings) for objective in objectives]
+    for update in updates:
+        name = update.objective.name
+        run.models[name], run.trained[name] = update.model, update.trained
+        if settings.ema_decay and update.objective.averaged:
+            run.means[name] = EMAModel(update.trained.values(), decay=settings.ema_decay)
+    if not run.resume():
+        set_seed(settings.seed, device_specific=True)  # from here on processes draw different random numbers
+    return run, updates
+
+
+def _prepare_one(accelerator: Accelerator, objective: Objective, settings: Settings) -> Update:
+    trained = objective.parameters()
+    optimizer = torch.optim.AdamW(
+        trained.values(),
+        lr=objective.lr or settings.lr,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+    )
+    spans = {"num_warmup_steps": settings.warmup, "num_training_steps": settings.steps}
+    scheduler = get_scheduler(settings.schedule, optimizer, **spans)
+    model, optimizer, scheduler = accelerator.prepare(objective.model, optimizer, scheduler)
+    parts = {"model": model.train(), "optimizer": optimizer, "scheduler": scheduler}
+    return Update(objective=objective, trained=trained, **parts)
+
+
+def _update(accelerator, updates: list[Update], batch: Batch, clip: float, step: int, journal: Journal) -> None:
+    """Let each objective in turn learn from a batch; the optimisers step when enough batches are summed up."""
+    batch = send_to_device(batch, accelerator.device)
+    with accelerator.accumulate(*(update.model for update in updates)):
+        for update in updates:
+            terms = update.objective.loss(update.model, batch)
+            _note(journal, update.objective.name, terms, step)
+            accelerator.backward(terms["loss"])
+            if accelerator.sync_gradients:
+                norm = accelerator.clip_grad_norm_(update.model.parameters(), clip)
+                if (
+                    accelerator.scaler is None and norm is not None
+                ):  # fp16 scales its loss down by itself when this is inf
+                    _note(journal, update.objective.name, {"gradient": torch.as_tensor(norm)}, step)
+                update.optimizer.step()
+                update.scheduler.step()
+                update.optimizer.zero_grad()
+
+
+def _note(journal: Journal, name: str, terms: dict[str, Tensor], step: int) -> None:
+    """Log terms, parts before their sum, if all are finite."""
+    named = {f"{name}/{term}": terms[term].detach() for term in sorted(terms, key="loss".__eq__)}
+    finite = torch.stack([value.float().isfinite() for value in named.values()]).tolist()
+    for (term, value), fine in zip(named.items(), finite, strict=True):
+        if not fine:
+            raise FloatingPointError(
+                f"{term} is {value.item()} at step {step}; begin anew in another output with a lower lr, a smaller "
+                "clip or mixed_precision no. The checkpoints up to here are whole."
+            )
+    journal.add(named)
+
+
+def _validate(run: Run, validate: Validate, settings: Settings, journal: Journal) -> None:
+    """Measure, with running means for weights if there are any, and keep the weights if they are the best so far."""
+    progress, models = run.progress, run.models.values()
+    with run.averaged(), torch.no_grad():
+        measures = validate(*(model.eval() for model in models))
+        journal.write(progress.step, {f"validation/{name}": value for name, value in measures.items()})
+        if settings.watch:
+            if settings.watch not in measures:
+                raise ValueError(f"watch is {settings.watch!r}; the validation measures {', '.join(measures)}.")
+            progress.stale += 1
+            if progress.best is None or measures[settings.watch] > progress.best:
+                progress.best, progress.stale = measures[settings.watch], 0
+                run.keep_best()
+    for model in models:
+        model.train()
+
+
+def _due(progress: Progress, settings: Settings, every: int) -> bool:
+    """Whether something that happens every so many steps (0: only after the last) happens after this one."""
+    return progress.step == settings.steps or (every > 0 and progress.step % every == 0)
+
+
+def _finished(progress: Progress, settings: Settings) -> bool:
+    """Whether all steps are taken, or the watched measure has not risen for too long."""
+    return progress.step >= settings.steps or 0 < settings.patience <= progress.stale
+
+
+def _track(accelerator: Accelerator, settings: Settings, step: int) -> None:
+    """Start the trackers; in TensorBoard, what was logged after the checkpoint is struck out."""
+    plain = {
+        name: value if isinstance(value, int | float | str) else str(value) for name, value in vars(settings).items()
+    }
+    accelerator.init_trackers(
+        "byteedit", None if step else plain, init_kwargs={"tensorboard": {"purge_step": step or None}}
+    )

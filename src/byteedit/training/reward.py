@@ -1,0 +1,259 @@
+"""The stage of the three rewards: what is beautiful (R_a), what fits its prompt (R_b), which pixels are real (R_g).
+
+The losses are the paper's equations; around them stands what they need to be trained: rows read, layers frozen,
+held-out measures, the standardised score. The models are in `rewards`, the loop in `loop`.
+Source: ByteEdit (arXiv 2404.04860), Eqs. 1, 5 and 6; freezing and settings as ImageReward (arXiv 2304.05977).
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from datasets import Dataset
+from numpy.random import Generator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset, default_collate
+from tyro.conf import Fixed
+
+from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Layout, Skipped, decode, load, usable
+from byteedit.image import to_tensor
+from byteedit.rewards import CoherenceReward, PreferenceReward
+from byteedit.rewards.pixels import read
+from byteedit.training.batches import Batch, Batches, Row, order
+from byteedit.training.checkpoints import sharded
+from byteedit.training.loop import Objective, train
+from byteedit.training.settings import Settings
+
+__all__ = [
+    "Coherence",
+    "Preference",
+    "RewardSettings",
+    "coherence_loss",
+    "fit",
+    "freeze",
+    "open_rows",
+    "preference_loss",
+]
+
+SCHEMAS = {"aesthetic": AESTHETIC, "alignment": ALIGNMENT, "coherence": COHERENCE}
+GRID = 64  # pixels a side, at most, that a held-out picture gives to the pixel AUC
+
+
+def preference_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
+    """Bradley-Terry, Eqs. 1 and 5: -log P(chosen beats rejected). Scores (B,), (B,) -> ()."""
+    return -F.logsigmoid(chosen - rejected).mean()
+
+
+def coherence_loss(logits: Tensor, real: Tensor) -> Tensor:
+    """Eq. 6, mean over pixels: -log s(R_g(z)) where real, -log(1 - s(R_g(z'))) where not. (B, 1, H, W) twice -> ()."""
+    return F.binary_cross_entropy_with_logits(logits, real)
+
+
+@dataclass(kw_only=True)
+class RewardSettings(Settings):
+    """The settings of a reward's training."""
+
+    free: ClassVar[frozenset[str]] = Settings.free | {"check", "standardise", "half", "push"}
+
+    reward: Literal["aesthetic", "alignment", "coherence"]
+    """Which of the three is trained."""
+    data: str
+    """Where the data are: a folder, a file or a hub name, as byteedit.data.preferences reads them."""
+    split: str = "train"
+    """Split that is trained on."""
+    held_out: str = "validation"
+    """Split that is never trained on: it is measured while training goes on, and at the end."""
+    layout: Layout = "byteedit"
+    """Columns of the data: ours, or those of a public set."""
+    check: bool = True
+    """Decode all images once before training and leave broken ones out; without, a broken image stops the run."""
+    model: str = ""
+    """Reward to start from (folder or hub name), or a BLIP or ViT checkpoint of transformers to take towers from;
+    without, weights are new and `architecture` says of which sizes."""
+    tokenizer: str = "bert-base-uncased"
+    """Tokenizer of a new model: folder or hub name, or picturebook for the one that ships."""
+    architecture: Fixed[dict[str, Any]] = field(default_factory=dict)
+    """Fields of the reward's config, in the preset only: sizes of a new model, or what differs from `model`."""
+    fix_rate: float = 0.0
+    """Share of each tower's layers, from the input on, that stay as they are. (ImageReward: 0.7)"""
+    crop: int = 0
+    """Side of the square that coherence cuts from each picture, in pixels; 0 takes whole pictures, all of one size."""
+    standardise: int = 5000
+    """Pairs of the training data, at most, over which the score's mean and standard deviation are taken."""
+    half: bool = False
+    """Write the finished reward in float16, half as large; it is measured as written."""
+    push: str = ""
+    """Repository of the hub that the finished reward is uploaded to; without, nothing is."""
+
+
+class Preference:
+    """The objective of R_a, `aesthetic` (two images, one prompt), or of R_b, `alignment` (one image, two captions)."""
+
+    def __init__(self, reward: str, model: PreferenceReward):
+        self.reward, self.model = reward, model
+
+    def prepare(self, row: Row, rng: Generator) -> Row:
+        """The columns that are learnt from, images fitted to the model: (3, S, S) in [-1, 1]."""
+        size, schema = self.model.config.vision_config.image_size, SCHEMAS[self.reward]
+        values = decode({name: row[name] for name in schema.required}, schema)
+        return {name: read(value, size) if name in schema.images else value for name, value in values.items()}
+
+    def scores(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Of chosen and rejected, (B,) each; in one call of the model, chosen first."""
+        if self.reward == "aesthetic":
+            image, prompt = torch.cat([batch["chosen"], batch["rejected"]]), 2 * batch["prompt"]
+        else:
+            image = torch.cat([batch["image"], batch["image"]])
+            prompt = batch["caption_chosen"] + batch["caption_rejected"]
+        return model(image, **self.model.tokenize(prompt)).chunk(2)
+
+    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Eq. 1 or 5, and how many pairs are told apart."""
+        chosen, rejected = self.scores(model, batch)
+        return {"loss": preference_loss(chosen, rejected), "accuracy": (chosen > rejected).float().mean()}
+
+    def measure(self, chosen: Tensor, rejected: Tensor) -> dict[str, float]:
+        """Held-out numbers from the scores of all pairs: pairs told apart (a tie is a failure), and the loss."""
+        loss = preference_loss(chosen, rejected)
+        return {"pair_accuracy": (chosen > rejected).float().mean().item(), "loss": loss.item()}
+
+
+class Coherence:
+    """The objective of R_g: real or generated, pixel by pixel."""
+
+    def __init__(self, model: CoherenceReward, crop: int = 0):
+        self.model, self.crop = model, crop
+
+    def prepare(self, row: Row, rng: Generator) -> Row:
+        """Image (3, H, W) in [-1, 1] and `real` (1, H, W) in {0, 1}: 1 outside the mask. Cut to `crop` where set."""
+        values = decode(row, COHERENCE)
+        pixels, real = np.asarray(values["image"]), np.asarray(values["mask"]) < 128
+        if pixels.shape[:2] != real.shape:
+            raise ValueError(
+                f"an image of {pixels.shape[:2]} came with a mask of {real.shape}; they must be of one size."
+            )
+        if self.crop:
+            room = np.array(real.shape) - self.crop
+            if room.min() < 0:
+                raise ValueError(f"an image is {real.shape}, smaller than crop {self.crop}; set a smaller crop.")
+            top, left = rng.integers(0, room + 1).tolist()
+            window = slice(top, top + self.crop), slice(left, left + self.crop)
+            pixels, real = pixels[window], real[window]
+        return {"image": to_tensor(pixels[None])[0], "real": to_tensor(real.astype(np.float32)[None])[0]}
+
+    def scores(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits and labels of a grid of pixels, (B, P) each."""
+        step = -(-max(batch["real"].shape[-2:]) // GRID)
+        return tuple(maps[..., ::step, ::step].flatten(1) for maps in (model(batch["image"]), batch["real"]))
+
+    def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Eq. 6, and how many pixels are told rightly."""
+        logits = model(batch["image"])
+        right = (logits > 0) == (batch["real"] > 0.5)
+        return {"loss": coherence_loss(logits, batch["real"]), "accuracy": right.float().mean()}
+
+    def measure(self, logits: Tensor, real: Tensor) -> dict[str, float]:
+        """Held-out numbers over all pixels together: the area under the ROC curve, and the loss."""
+        from sklearn.metrics import roc_auc_score
+
+        auc = roc_auc_score(real.flatten().cpu().numpy() > 0.5, logits.flatten().cpu().numpy())
+        return {"pixel_auc": float(auc), "loss": coherence_loss(logits, real).item()}
+
+
+def open_rows(settings: RewardSettings, split: str) -> Dataset:
+    """The rows of a split; says what it leaves out."""
+    skipped, schema = Skipped(), SCHEMAS[settings.reward]
+    rows = load(settings.data, schema, skipped, layout=settings.layout, split=split)
+    rows = usable(rows, schema, skipped) if settings.check else rows
+    skipped.report()
+    return rows
+
+
+def freeze(model: nn.Module, fix_rate: float) -> None:
+    """Fix the embeddings and the first layers of each tower, a share of `fix_rate` in [0, 1], rounded down."""
+    if not fix_rate:
+        return
+    if isinstance(model, CoherenceReward):
+        towers = [(model.vit.embeddings, model.vit.layers)]
+    else:
+        vision, text = model.vision_model, model.text_model
+        towers = [(vision.embeddings, vision.encoder.layers), (text.embeddings, text.encoder.layer)]
+    for embeddings, layers in towers:
+        for module in (embeddings, *layers[: int(fix_rate * len(layers))]):
+            module.requires_grad_(False)
+
+
+def fit(
+    accelerator: Accelerator, model: nn.Module, rows: Dataset, held_out: Dataset, settings: RewardSettings
+) -> dict[str, float]:
+    """Train a reward on `rows`, write it to output/reward, and return its measures on `held_out` by name.
+
+    model: the PreferenceReward or CoherenceReward to start from. rows, held_out: as `open_rows` gives them. What is
+    written and measured are the weights that `train` keeps; the score of a preference is standardised over the training
+    pairs first.
+    """
+    if sharded(accelerator):
+        raise ValueError("A reward fits on every process; launch with DDP instead of FSDP or ZeRO-3.")
+    preference = settings.reward != "coherence"
+    stage = Preference(settings.reward, model) if preference else Coherence(model, settings.crop)
+    if preference:
+        model.config.score_mean, model.config.score_std = 0.0, 1.0
+    freeze(model, settings.fix_rate)
+    batches = Batches(
+        dataset=rows,
+        prepare=stage.prepare,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        process=accelerator.process_index,
+        processes=accelerator.num_processes,
+        workers=settings.workers,
+    )
+    measure = partial(_measure, accelerator, stage, _loader(accelerator, stage, held_out, settings))
+    objective = Objective(name=settings.reward, model=model, loss=stage.loss)
+    kept = train(accelerator, [objective], batches, settings, validate=measure, data={"rows": len(rows)})
+    model = accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
+    model.load_state_dict(kept[settings.reward], strict=False)
+    if preference:
+        some = order(settings.seed, 0, len(rows))[: settings.standardise].tolist()
+        _standardise(accelerator, stage, _loader(accelerator, stage, Subset(rows, some), settings))
+    if settings.half:
+        model.half()
+    if accelerator.is_main_process:
+        model.save_pretrained(settings.output / "reward")
+    accelerator.wait_for_everyone()
+    return measure(model.float())
+
+
+def _loader(accelerator: Accelerator, stage: Preference | Coherence, rows, settings: RewardSettings) -> DataLoader:
+    """The rows once, in order, shared out among processes."""
+    collate = partial(_collate, stage.prepare)
+    return accelerator.prepare_data_loader(DataLoader(rows, settings.batch_size, collate_fn=collate))
+
+
+def _collate(prepare, rows: list[Row]) -> Batch:
+    return default_collate([prepare(row, np.random.default_rng(0)) for row in rows])
+
+
+@torch.no_grad()
+def _scores(
+    accelerator: Accelerator, stage: Preference | Coherence, loader: DataLoader, model
+) -> tuple[Tensor, Tensor]:
+    """What the stage's `scores` are for all rows, from all processes."""
+    gathered = [accelerator.gather_for_metrics(stage.scores(model, batch)) for batch in loader]
+    return tuple(torch.cat(parts) for parts in zip(*gathered, strict=True))
+
+
+def _measure(accelerator: Accelerator, stage: Preference | Coherence, loader: DataLoader, model) -> dict[str, float]:
+    return stage.measure(*_scores(accelerator, stage, loader, model))
+
+
+def _standardise(accelerator: Accelerator, stage: Preference, loader: DataLoader) -> None:
+    """Set mean and standard deviation of the score to those over chosen and rejected together."""
+    scores = torch.cat(_scores(accelerator, stage, loader, stage.model)).double()
+    if not scores.std() > 0:
+        raise ValueError("The reward gives every picture the same score; it has learnt nothing. Raise lr or steps.")
+    stage.model.config.score_mean, stage.model.config.score_std = scores.mean().item(), scores.std().item()

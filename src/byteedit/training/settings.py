@@ -1,0 +1,112 @@
+"""What every training may set, once: fields for the command line, with YAML presets beneath.
+
+A stage adds its own fields in a subclass. `read` makes settings from a preset and overrides. Loads no torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
+
+__all__ = ["Settings", "read"]
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """The settings of the loop. Steps are optimiser steps."""
+
+    free: ClassVar[frozenset[str]] = frozenset(
+        ("output", "steps", "workers", "log_every", "checkpoint_every", "keep", "patience", "trackers")
+    )
+    """Settings that may change when a run goes on."""
+
+    output: Path
+    """Folder of checkpoints, the log and what comes out. A run that finds its checkpoints there goes on from them."""
+    steps: int
+    """Steps of the whole run; the schedule of the learning rate spans them."""
+    batch_size: int
+    """Rows that a process takes at once. A step sees batch_size x accumulate x processes rows."""
+    lr: float
+    """Peak learning rate of AdamW."""
+    accumulate: int = 1
+    """Batches whose gradients are summed up to one step."""
+    warmup: int = 0
+    """Steps in which the learning rate rises from 0."""
+    schedule: Literal["constant_with_warmup", "linear", "cosine"] = "cosine"
+    """Course of the learning rate after warm-up; linear and cosine end at 0. By diffusers.optimization."""
+    weight_decay: float = 0.0
+    """Weight decay of AdamW."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of AdamW's two moments."""
+    clip: float = 1.0
+    """Largest norm of the gradient of an objective's parameters; a longer one is shortened to it."""
+    ema_decay: float = 0.0
+    """Decay of the running mean of the weights, which then is what is validated and kept; 0 does without."""
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    """Precision of the forward pass. The trained parameters stay in float32."""
+    seed: int = 0
+    """Seed of the order of the data, of what is drawn for each row, and of dropout."""
+    workers: int = 0
+    """Processes that read data; 0 reads it in the training process. Does not change what is read."""
+    log_every: int = 50
+    """Steps between two lines of log.jsonl; a line holds the means since the last one."""
+    validate_every: int = 0
+    """Steps between validations; 0 validates after the last step only."""
+    watch: str = ""
+    """Measure of the validation, higher is better, whose best weights are kept; without, the last weights are."""
+    patience: int = 0
+    """Stop after so many validations without a new best `watch`; 0 never stops early."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; one more is written after the last step."""
+    keep: int = 2
+    """Checkpoints that are kept; older ones are deleted."""
+    trackers: tuple[str, ...] = ()
+    """Trackers of accelerate beside log.jsonl, where installed: tensorboard, wandb, ..."""
+
+    def __post_init__(self):
+        self.output = Path(self.output)
+        self.betas, self.trackers = tuple(self.betas), tuple(self.trackers)
+        if self.patience and not (self.watch and self.validate_every):
+            raise ValueError("patience needs a measure to watch: set watch and validate_every, or patience to 0.")
+
+    def course(self) -> dict[str, Any]:
+        """The settings that decide what each step does. A run can go on only where these are what they were."""
+        names = [setting.name for setting in fields(self) if setting.name not in self.free]
+        return {name: getattr(self, name) for name in names}
+
+
+def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
+    """Settings of `kind` from a YAML file of its fields, with `name=value` overrides, values in YAML.
+
+    Raises:
+        ValueError: a name is no field, a field without default has no value, or a value is of the wrong kind.
+    """
+    import yaml
+
+    values = yaml.safe_load(Path(preset).read_text())
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        if not equals:
+            raise ValueError(f"expected name=value, got {override!r}; write for example lr=1e-4.")
+        values[name] = yaml.safe_load(value)
+    known = {setting.name: setting for setting in fields(kind)}
+    if unknown := sorted(set(values) - set(known)):
+        raise ValueError(f"{preset}: no settings are called {', '.join(unknown)}; there are {', '.join(known)}.")
+    needed = {name for name, setting in known.items() if setting.default is setting.default_factory is MISSING}
+    if missing := sorted(needed - set(values)):
+        raise ValueError(f"{preset}: {', '.join(missing)} must be given, there or as name=value.")
+    return kind(**{name: _typed(name, known[name].type, value) for name, value in values.items()})
+
+
+def _typed(name: str, kind: Any, value: Any) -> Any:
+    """Numbers as numbers, since YAML reads 1e-5 as a word; choices checked; everything else as it is."""
+    if get_origin(kind) is Literal and value not in get_args(kind):
+        raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, get_args(kind)))}.")
+    if kind not in (int, float):
+        return value
+    try:
+        return kind(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r}, expected a number.") from None

@@ -1,0 +1,89 @@
+"""Rewards are trained end to end: they learn, are written and standardised, alike on one process and on two."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from byteedit.rewards import PreferenceReward
+from byteedit.training.loop import begin
+from byteedit.training.reward import Preference, fit
+from byteedit.training.run import publish
+from toy_rewards import aesthetic_rows, alignment_rows, coherence, coherence_rows, preference, settings_for
+from toy_training import FORKS, fresh, group  # noqa: F401
+
+CASES = [("aesthetic", aesthetic_rows), ("alignment", alignment_rows), ("coherence", coherence_rows)]
+
+
+@pytest.mark.parametrize(("reward", "rows"), CASES, ids=[name for name, _ in CASES])
+def test_a_tiny_reward_learns_and_is_written(tokenizer, tmp_path, reward, rows):
+    model = coherence() if reward == "coherence" else preference(tokenizer)
+    watched = "pixel_auc" if reward == "coherence" else "pair_accuracy"
+    settings = settings_for(tmp_path, reward, half=True, watch=watched, validate_every=10, steps=40)
+    unseen = rows(16, seed=1)
+    accelerator = begin(settings, cpu=True)
+    measures = fit(accelerator, model, rows(32), unseen, settings)
+    assert measures[watched] >= 0.95
+    folder = tmp_path / "reward"
+    opened = type(model).from_pretrained(folder)
+    assert (folder / "model.safetensors").stat().st_size < 2 * model.num_parameters() + 20_000
+    if reward != "coherence":
+        pairs = rows(32)
+        stage = Preference(reward, opened)
+        batch = torch.utils.data.default_collate([stage.prepare(row, None) for row in pairs])
+        with torch.no_grad():
+            scores = torch.cat(stage.scores(opened, batch))
+        assert scores.mean().item() == pytest.approx(0, abs=0.02)
+        assert scores.std().item() == pytest.approx(1, abs=0.02)
+    publish(accelerator, settings, opened, unseen, measures)
+    text = (folder / "README.md").read_text()
+    assert f"| {watched} | {measures[watched]:.4g} |" in text
+    assert "library_name: byteedit" in text
+    assert "![" in text and (folder / "sample-1.png").is_file()
+
+
+def share(output, batch_size, environment):
+    """One process of a training of R_g, on held-out rows that cannot be shared out evenly."""
+    os.environ |= environment
+    torch.set_num_threads(1)
+    settings = settings_for(output, "coherence", steps=5, batch_size=batch_size)
+    measures = fit(begin(settings, cpu=True), coherence(), coherence_rows(32), coherence_rows(13, seed=1), settings)
+    (output / f"measures-{environment.get('RANK', 0)}.json").write_text(json.dumps(measures))
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_measure_as_one(tmp_path):
+    jobs = [(tmp_path / "one", 8, {}), *((tmp_path / "two", 4, rank) for rank in group(2))]
+    processes = [FORKS.Process(target=share, args=job) for job in jobs]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+        assert process.exitcode == 0
+    one, *two = (
+        json.loads((tmp_path / f).read_text())
+        for f in ("one/measures-0.json", "two/measures-0.json", "two/measures-1.json")
+    )
+    assert two[0] == two[1]
+    assert two[0] == pytest.approx(one, abs=1e-5)
+
+
+def test_fixed_layers_do_not_move_in_training(tokenizer, tmp_path):
+    model = preference(tokenizer)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    settings = settings_for(tmp_path, "aesthetic", fix_rate=0.5, steps=3)
+    fit(begin(settings, cpu=True), model, aesthetic_rows(16), aesthetic_rows(8, seed=1), settings)
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert not any("embeddings" in name or "layers.0." in name or "layer.0." in name for name in moved)
+    assert any("layers.3." in name for name in moved)
+
+
+def test_a_published_score_is_standardised_anew(tokenizer, tmp_path):
+    model = preference(tokenizer)
+    model.config.score_mean, model.config.score_std = 100.0, 7.0
+    settings = settings_for(tmp_path, "aesthetic", steps=2, standardise=10)
+    fit(begin(settings, cpu=True), model, aesthetic_rows(16), aesthetic_rows(8, seed=1), settings)
+    config = PreferenceReward.from_pretrained(tmp_path / "reward").config
+    assert abs(config.score_mean) < 10
+    assert 0 < config.score_std < 7

@@ -1,0 +1,106 @@
+"""The loop survives: kill -9 and go on to the same weights, half-written checkpoints, two processes equal to one."""
+
+import re
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from toy_training import equal, fresh, group, launch, lines, plain, run, settings_for, slow, squared  # noqa: F401
+
+KILLS = {"steps": 60, "checkpoint_every": 6, "ema_decay": 0.9, "accumulate": 2, "validate_every": 15, "watch": "up"}
+
+
+def drawn(model):
+    """A validation that uses up random numbers, and so must be gone through again exactly."""
+    return {"up": float(model[0].weight.sum() + 0.1 * torch.rand(()))}
+
+
+def test_killed_twice_and_resumed_the_weights_are_those_of_an_undisturbed_run(tmp_path):
+    undisturbed, killed = (settings_for(tmp_path / name, **KILLS) for name in ("undisturbed", "killed"))
+    whole = launch(undisturbed, validate=drawn)
+    for checkpoint in ("step-00000006", "step-00000030"):
+        process = launch(killed, prepare=slow, validate=drawn)
+        while not (killed.output / "checkpoints" / checkpoint).is_dir():
+            assert process.is_alive(), "the run ended before it could be killed"
+            time.sleep(0.01)
+        process.kill()
+        process.join()
+        assert not (killed.output / "weights.safetensors").exists()
+    last = launch(killed, validate=drawn)
+    for process in (whole, last):
+        process.join(120)
+        assert process.exitcode == 0
+
+    for file in ("weights.safetensors", "best.safetensors"):
+        assert equal(load_file(killed.output / file), load_file(undisturbed.output / file))
+    files = [s.output / "checkpoints" / "step-00000060" / "optimizer.bin" for s in (killed, undisturbed)]
+    states = [torch.load(file, weights_only=True) for file in files]
+    assert torch.equal(*(state["state"][0]["exp_avg"] for state in states))
+    means = [load_file(s.output / "checkpoints" / "step-00000060" / "means.safetensors") for s in (killed, undisturbed)]
+    assert equal(*means)
+    names = ("step", "lr", "validation/up")
+    assert lines(killed, *names) == lines(undisturbed, *names)
+
+
+def test_a_half_written_checkpoint_is_never_gone_on_from(tmp_path):
+    settings = settings_for(tmp_path, checkpoint_every=8)
+    weights = run(settings)
+    (tmp_path / "checkpoints" / "step-00000024").rename(tmp_path / "checkpoints" / "new")
+    (tmp_path / "checkpoints" / "new" / "model.safetensors").write_bytes(b"half")
+    assert equal(run(settings), weights)
+    assert not (tmp_path / "checkpoints" / "new").exists()
+
+
+def test_a_run_that_stopped_goes_on_to_the_same_weights_and_log(tmp_path):
+    def broken(model, batch):
+        if next(steps) == 25:
+            raise KeyboardInterrupt
+        return squared(model, batch)
+
+    steps, changes = iter(range(100)), {"checkpoint_every": 5, "ema_decay": 0.9, "accumulate": 2, "log_every": 2}
+    whole, parts = (settings_for(tmp_path / name, **changes) for name in ("whole", "parts"))
+    weights = run(whole)
+    with pytest.raises(KeyboardInterrupt):
+        run(parts, loss=broken)
+    torch.manual_seed(99)
+    assert equal(run(parts), weights)
+    steps = [line["step"] for line in lines(parts, "step")]
+    assert steps == [line["step"] for line in lines(whole, "step")] == list(range(2, 25, 2))
+
+
+def test_a_run_goes_on_only_as_it_began(tmp_path):
+    settings = settings_for(tmp_path, steps=4)
+    run(settings)
+    with pytest.raises(
+        ValueError, match=re.escape("step-00000004 was written with lr 0.05, now it is 0.1; set it back")
+    ):
+        run(replace(settings, lr=0.1))
+    assert not equal(
+        run(replace(settings, steps=6, log_every=1)),
+        load_file(tmp_path / "checkpoints" / "step-00000004" / "model.safetensors"),
+    )
+
+
+def test_old_checkpoints_are_deleted(tmp_path):
+    run(settings_for(tmp_path, checkpoint_every=5, keep=3))
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["step-00000015", "step-00000020", "step-00000024"]
+
+
+def test_two_processes_equal_one_with_batches_twice_as_large(tmp_path):
+    plainly = {"prepare": plain, "dropout": 0.0, "validate": None}
+    one = settings_for(tmp_path / "one", batch_size=8)
+    alone = launch(one, **plainly)
+    two = settings_for(tmp_path / "two", batch_size=4)
+    pair = [launch(two, rank, **plainly) for rank in group(2)]
+    for process in (alone, *pair):
+        process.join(120)
+        assert process.exitcode == 0
+    ours, theirs = (load_file(s.output / "weights.safetensors") for s in (one, two))
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    loss = [[line["toy/loss"] for line in lines(s, "toy/loss")] for s in (one, two)]
+    assert loss[0] == pytest.approx(loss[1], rel=1e-4)
+    assert loss[0][-1] < 0.5 * loss[0][0]

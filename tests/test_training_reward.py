@@ -1,0 +1,170 @@
+"""What a reward's training is made of: losses against slow references, rows read and cut, layers fixed, towers."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from PIL import Image
+
+from byteedit.training.reward import Coherence, Preference, coherence_loss, freeze, open_rows, preference_loss
+from byteedit.training.towers import build
+from toy_rewards import (
+    MLP,
+    TEXT,
+    VISION,
+    aesthetic_rows,
+    alignment_rows,
+    coherence,
+    coherence_rows,
+    preference,
+    settings_for,
+)
+
+
+def test_the_preference_loss_is_eq_1_and_eq_5():
+    chosen, rejected = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.0, 3.0, 0.5])
+    slow = [-math.log(1 / (1 + math.exp(-(c - r)))) for c, r in zip(chosen.tolist(), rejected.tolist(), strict=True)]
+    assert preference_loss(chosen, rejected).item() == pytest.approx(sum(slow) / 3, rel=1e-6)
+    assert preference_loss(torch.tensor([-300.0]), torch.tensor([300.0])).item() == 600  # log s does not overflow
+
+
+def test_the_coherence_loss_is_eq_6():
+    torch.manual_seed(0)
+    logits, real = torch.randn(2, 1, 3, 4), (torch.rand(2, 1, 3, 4) > 0.4).float()
+    slow = [
+        -math.log(1 / (1 + math.exp(-z))) if label else -math.log(1 - 1 / (1 + math.exp(-z)))
+        for z, label in zip(logits.flatten().tolist(), real.flatten().tolist(), strict=True)
+    ]
+    assert coherence_loss(logits, real).item() == pytest.approx(sum(slow) / 24, rel=1e-5)
+
+
+@pytest.mark.parametrize(("reward", "rows"), [("aesthetic", aesthetic_rows), ("alignment", alignment_rows)])
+def test_pairs_are_scored_as_by_rate_and_reach_every_parameter(tokenizer, reward, rows):
+    model = preference(tokenizer)
+    stage = Preference(reward, model)
+    read = [stage.prepare(row, np.random.default_rng(0)) for row in rows(3)]
+    batch = torch.utils.data.default_collate(read)
+    chosen, rejected = stage.scores(model, batch)
+    images = [batch["chosen"], batch["rejected"]] if reward == "aesthetic" else [batch["image"]] * 2
+    prompts = [batch["prompt"]] * 2 if reward == "aesthetic" else [batch["caption_chosen"], batch["caption_rejected"]]
+    for scores, image, prompt in zip((chosen, rejected), images, prompts, strict=True):
+        torch.testing.assert_close(scores, model.rate(image, prompt))
+    stage.loss(model, batch)["loss"].backward()
+    assert [name for name, value in model.named_parameters() if value.grad is None] == []  # or DDP would stop
+
+
+def test_coherence_reaches_every_parameter_and_labels_what_is_outside_the_mask_real():
+    model = coherence()
+    stage = Coherence(model)
+    row = coherence_rows(1)[0]
+    read = stage.prepare(row, np.random.default_rng(0))
+    mask = np.asarray(Image.open(io.BytesIO(row["mask"]["bytes"])))
+    assert read["real"].shape == (1, 16, 16)
+    assert torch.equal(read["real"][0], torch.from_numpy(mask == 0).float())
+    stage.loss(model, torch.utils.data.default_collate([read]))["loss"].backward()
+    assert [name for name, value in model.named_parameters() if value.grad is None] == []
+
+
+def test_image_and_mask_are_cut_alike_and_anew_for_each_generator():
+    stage, row = Coherence(coherence(), crop=8), coherence_rows(1, size=32)[0]
+    cuts = [stage.prepare(row, np.random.default_rng(seed)) for seed in range(6)]
+    for cut in cuts:
+        assert cut["image"].shape == (3, 8, 8)
+        green = cut["image"][1] - cut["image"][0] > 0.3
+        assert torch.equal(green, cut["real"][0] > 0)
+    assert len({float(cut["image"].sum()) for cut in cuts}) == 6
+    with pytest.raises(ValueError, match=r"an image is \(16, 16\), smaller than crop 24"):
+        Coherence(coherence(), crop=24).prepare(coherence_rows(1)[0], np.random.default_rng(0))
+
+
+def test_the_pixel_auc_is_the_share_of_pairs_in_order():
+    torch.manual_seed(0)
+    logits, real = torch.randn(2, 20).round(decimals=1), (torch.rand(2, 20) > 0.5).float()
+    ones, zeros = logits[real > 0], logits[real == 0]
+    slow = np.mean([(a > b) + 0.5 * (a == b) for a in ones for b in zeros])
+    assert Coherence(coherence()).measure(logits, real)["pixel_auc"] == pytest.approx(slow)
+
+
+def test_a_share_of_the_layers_is_fixed(tokenizer):
+    model = preference(tokenizer)
+    freeze(model, 0.7)
+    free = {name for name, value in model.named_parameters() if value.requires_grad}
+    assert not any("embeddings" in name for name in free)
+    assert {name.split(".")[3] for name in free if "vision_model.encoder.layers" in name} == {"2", "3"}
+    assert {name.split(".")[3] for name in free if "text_model.encoder.layer" in name} == {"1"}
+    assert any(name.startswith("mlp") for name in free)
+    vit = coherence()
+    freeze(vit, 0.5)
+    assert {n.split(".")[2] for n, value in vit.named_parameters() if value.requires_grad and ".layers." in n} == {
+        "2",
+        "3",
+    }
+    untouched = preference(tokenizer)
+    freeze(untouched, 0.0)
+    assert all(value.requires_grad for value in untouched.parameters())
+
+
+def test_rows_are_opened_and_broken_ones_left_out(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    good, broken = aesthetic_rows(3).to_list(), {"bytes": b"no picture", "path": None}
+    rows = Dataset.from_list([*good, good[0] | {"chosen": broken}], features=aesthetic_rows(1).features)
+    rows.to_parquet(tmp_path / "test.parquet")
+    settings = settings_for(tmp_path, "aesthetic", data=str(tmp_path))
+    assert len(open_rows(settings, "test")) == 3
+    assert "broken image: 1" in caplog.text
+
+
+def test_new_models_fit_their_tokenizer(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path / "words")
+    architecture = {"vision_config": VISION, "text_config": TEXT} | MLP
+    settings = settings_for(tmp_path, "alignment", tokenizer=str(tmp_path / "words"), architecture=architecture)
+    model = build(settings)
+    assert model.config.text_config.vocab_size == len(tokenizer)
+    assert model.rate(torch.zeros(1, 3, 20, 30), ["a red boat"]).shape == (1,)
+    shipped = build(settings_for(tmp_path, "alignment", tokenizer="picturebook", architecture=architecture))
+    assert shipped.tokenizer.model_max_length == 24
+
+
+@pytest.mark.parametrize("kind", ["BlipForImageTextRetrieval", "BlipForConditionalGeneration"])
+def test_towers_come_from_blip(tokenizer, tmp_path, kind):
+    import transformers
+
+    sizes = {"vision_config": VISION | {"image_size": 24}, "text_config": TEXT | {"vocab_size": len(tokenizer)}}
+    sizes["text_config"] |= {"encoder_hidden_size": 16, "bos_token_id": 0, "sep_token_id": 1, "pad_token_id": 1}
+    torch.manual_seed(0)
+    blip = getattr(transformers, kind)(transformers.BlipConfig(**sizes))
+    torch.nn.init.normal_(blip.vision_model.embeddings.position_embedding)
+    blip.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+
+    model = build(settings_for(tmp_path / "out", "aesthetic", model=str(tmp_path), architecture=MLP))
+    text = blip.text_decoder.bert if kind == "BlipForConditionalGeneration" else blip.text_encoder
+    ours, theirs = model.text_model.state_dict(), text.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    pixels = torch.randn(1, 3, 24, 24)
+    torch.testing.assert_close(
+        model.vision_model(pixels).last_hidden_state, blip.eval().vision_model(pixels).last_hidden_state
+    )
+    smaller = MLP | {"vision_config": {"image_size": 16}}
+    model = build(settings_for(tmp_path / "out", "aesthetic", model=str(tmp_path), architecture=smaller))
+    assert model.vision_model.embeddings.position_embedding.shape == (1, 5, 16)
+    assert model.config.vision_config.image_size == 16
+    with pytest.raises(ValueError, match="is of type blip; to train coherence, start from a CoherenceReward or a ViT"):
+        build(settings_for(tmp_path / "out", "coherence", model=str(tmp_path)))
+
+
+def test_a_tower_comes_from_vit_and_rewards_go_on_from_rewards(tokenizer, tmp_path):
+    from transformers import ViTConfig, ViTModel
+
+    vit = ViTModel(ViTConfig(**VISION))
+    vit.save_pretrained(tmp_path / "vit")
+    model = build(settings_for(tmp_path / "out", "coherence", model=str(tmp_path / "vit")))
+    assert torch.equal(model.vit.layernorm.weight, vit.layernorm.weight)
+    assert torch.equal(model.vit.embeddings.cls_token, vit.embeddings.cls_token)
+    first = preference(tokenizer)
+    first.save_pretrained(tmp_path / "first")
+    again = build(settings_for(tmp_path / "out", "aesthetic", model=str(tmp_path / "first")))
+    assert torch.equal(again.mlp[0].weight, first.mlp[0].weight)
