@@ -1,0 +1,140 @@
+"""What the three rewards reach on held-out data, where they fail, and how sure they should be.
+
+Pairs told apart, by task or by what is wrong with the caption; the area under the ROC curve of generated pixels; the
+same after JPEG compression and after resizing; and how far a preference's certainty is from how often it is right. The
+data are the test split's: pages, colours in places and prompts that no reward was trained on.
+
+    python examples/picturebook/evaluate_rewards.py --rewards .runs/rewards
+"""
+
+import io
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Schema, Skipped, examples, load
+from byteedit.evaluation.report import Figure, mean, rate
+from byteedit.picturebook import COLOURS, KINDS, SIZES
+from byteedit.rewards import CoherenceReward, PreferenceReward
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = {"kind": set(KINDS), "colour": set(COLOURS), "size": set(SIZES)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    rewards: Path
+    """Folder with the rewards: aesthetic, alignment, coherence."""
+    data: Path = Path(".runs/data")
+    """Folder with the data sets of the same names."""
+    record: bool = False
+    """File the figures in docs/results.json, under reward.*"""
+
+
+def compressed(image: Image.Image) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=75)
+    return Image.open(buffer).convert("RGB")
+
+
+def resized(share: float) -> Callable[[Image.Image], Image.Image]:
+    return lambda image: image.resize([round(share * side) for side in image.size], Image.Resampling.BICUBIC)
+
+
+CHANGES = {"jpeg75": compressed, "three_quarters": resized(0.75), "double": resized(2.0)}
+
+
+def rows(settings: Settings, name: str, schema: Schema) -> list[dict]:
+    """The rows of a test split, with PIL images."""
+    return list(examples(load(settings.data / name, schema, Skipped(), split="test"), schema, Skipped()))
+
+
+def preference(model: PreferenceReward, pairs: list[dict], kinds: list[str], pictures: bool) -> dict[str, Figure]:
+    """Pairs told apart: all, of each kind, and after each change; and the calibration error."""
+
+    def margins(change: Callable = lambda image: image) -> np.ndarray:
+        if pictures:
+            sides = [
+                ([row[side] for row in pairs], [row["prompt"] for row in pairs]) for side in ("chosen", "rejected")
+            ]
+        else:
+            images = [row["image"] for row in pairs]
+            sides = [(images, [row[side] for row in pairs]) for side in ("caption_chosen", "caption_rejected")]
+        chosen, rejected = (np.array(model.score([change(i) for i in images], words)) for images, words in sides)
+        return chosen - rejected
+
+    margin = margins()
+    found = {"pair_accuracy": rate(margin > 0)}
+    found |= {f"pair_accuracy.{kind}": rate(margin[np.array(kinds) == kind] > 0) for kind in sorted(set(kinds))}
+    found |= {f"pair_accuracy.{name}": rate(margins(change) > 0) for name, change in CHANGES.items()}
+    return found | {"calibration_error": miscalibration(margin * model.config.score_std)}
+
+
+def miscalibration(margin: np.ndarray, bins: int = 10) -> Figure:
+    """How far the stated certainty s(|margin|) is from how often it is right: the mean gap of the pairs' bins."""
+    certainty, right = 1 / (1 + np.exp(-np.abs(margin))), margin > 0
+    place = np.minimum((2 * certainty - 1) * bins, bins - 1).astype(int)
+    return mean(abs(certainty[place == b].mean() - right[place == b].mean()) for b in place)
+
+
+def fault(row: dict) -> str:
+    """What is wrong with the rejected caption."""
+    chosen, rejected = (set(row[side].split()) for side in ("caption_chosen", "caption_rejected"))
+    for kind, words in WORDS.items():
+        if (chosen - rejected) & words and (rejected - chosen) & words:
+            return kind
+    return "place" if chosen & set().union(*WORDS.values()) <= rejected else "poor"
+
+
+def coherence(model: CoherenceReward, pictures: list[dict]) -> dict[str, Figure]:
+    """The area under the ROC curve of each picture with a generated region: as it is, and after each change."""
+    edited = [row for row in pictures if np.asarray(row["mask"]).any()]
+    found = {"pixel_auc": mean(areas(model, edited, lambda image: image))}
+    return found | {f"pixel_auc.{name}": mean(areas(model, edited, change)) for name, change in CHANGES.items()}
+
+
+def areas(model: CoherenceReward, edited: list[dict], change: Callable) -> list[float]:
+    images = [change(row["image"]) for row in edited]
+    masks = [
+        row["mask"].resize(image.size, Image.Resampling.NEAREST) for row, image in zip(edited, images, strict=True)
+    ]
+    return [
+        roc_auc_score(np.asarray(mask).ravel() < 128, real.ravel())
+        for mask, real in zip(masks, model.map(images), strict=True)
+    ]
+
+
+def main(settings: Settings) -> None:
+    judged, captions = rows(settings, "aesthetic", AESTHETIC), rows(settings, "alignment", ALIGNMENT)
+    open_ = {name: PreferenceReward.from_pretrained(settings.rewards / name) for name in ("aesthetic", "alignment")}
+    found = {
+        "aesthetic": preference(open_["aesthetic"], judged, [row["task"] for row in judged], pictures=True),
+        "alignment": preference(open_["alignment"], captions, [fault(row) for row in captions], pictures=False),
+        "coherence": coherence(
+            CoherenceReward.from_pretrained(settings.rewards / "coherence"), rows(settings, "coherence", COHERENCE)
+        ),
+    }
+    for name, figures in found.items():
+        for key, figure in figures.items():
+            print(f"{name}.{key:32} {figure.value:.3f}   [{figure.low:.3f}, {figure.high:.3f}]   n = {figure.n}")
+            if settings.record:
+                file(f"reward.{name}.{key}", figure)
+
+
+def file(key: str, figure: Figure) -> None:
+    """One figure into docs/results.json."""
+    sys.path.append(str(ROOT / "benchmarks"))
+    from results import record
+
+    record(key, figure.value, figure.low, figure.high, figure.n, "python " + shlex.join(sys.argv))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Settings, description=__doc__))
