@@ -7,7 +7,7 @@ Source: latent inpainting as in Stable Diffusion; the three stages of one rollou
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -37,6 +37,11 @@ class Condition:
     def guided(self) -> bool:
         """Whether the UNet is asked twice a step."""
         return self.negative is not None and self.guidance_scale > 1
+
+    def rows(self, index: Tensor) -> "Condition":
+        """The condition of some rows (n,) of the batch; `unet_kwargs` stay as they are."""
+        tensors = {name: value[index] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
 
 
 Step = Callable[[int, Tensor, Tensor, Condition], tuple[Tensor, Condition | None]]
@@ -95,7 +100,7 @@ def predict(unet, scheduler, latents: Tensor, timestep: Tensor, condition: Condi
     """The UNet's output for noisy latents, guided where the condition asks for it. (B, 4, h, w) -> (B, 4, h, w)."""
     double = (lambda rows: torch.cat([rows] * 2)) if condition.guided else (lambda rows: rows)
     text = torch.cat([condition.negative, condition.text]) if condition.guided else condition.text
-    sample = scheduler.scale_model_input(double(latents), timestep)
+    sample = double(latents) if is_flow(scheduler) else scheduler.scale_model_input(double(latents), timestep)
     if condition.image_latents is None:
         sample = torch.cat([sample, double(condition.mask), double(condition.masked_latents)], dim=1)  # (B, 9, h, w)
     output = unet(sample, timestep, encoder_hidden_states=text, return_dict=False, **condition.unet_kwargs)[0]
@@ -161,14 +166,23 @@ def predict_x0(scheduler, output: Tensor, timestep: Tensor, latents: Tensor, **s
     step = scheduler.step(output, timestep, latents, **step_kwargs)
     if "pred_original_sample" in step:
         return step.pred_original_sample
-    alpha, sigma = signal_and_noise(scheduler, timestep)
-    kind = scheduler.config.get("prediction_type", "flow_prediction")
+    return x0_of(scheduler, output, timestep, latents)
+
+
+def x0_of(scheduler, output: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+    """What the model's output says the clean latents are, at a timestep () or one for each row (B,).
+
+    latents as the model saw them, x_t = alpha x_0 + sigma e. (B, 4, h, w) twice -> (B, 4, h, w). Raises `ValueError`
+    for a prediction type that is none of epsilon, v_prediction, sample and flow.
+    """
+    alpha, sigma = (share.view(-1, 1, 1, 1) for share in signal_and_noise(scheduler, timestep))
+    if is_flow(scheduler):
+        return latents - sigma * output
+    kind = scheduler.config.prediction_type
     if kind == "epsilon":
         return (latents - sigma * output) / alpha
     if kind == "v_prediction":
         return alpha * latents - sigma * output
-    if kind == "flow_prediction":
-        return latents - sigma * output
     if kind == "sample":
         return output
     raise ValueError(
@@ -176,9 +190,14 @@ def predict_x0(scheduler, output: Tensor, timestep: Tensor, latents: Tensor, **s
     )
 
 
+def is_flow(scheduler) -> bool:
+    """Whether the model predicts e - x_0 (flow matching), of which the schedulers made for it say nothing."""
+    return scheduler.config.get("prediction_type", "flow_prediction") == "flow_prediction"
+
+
 def signal_and_noise(scheduler, timestep: Tensor) -> tuple[Tensor, Tensor]:
-    """Shares of signal and noise at a timestep: x_t = alpha x_0 + sigma e."""
-    if scheduler.config.get("prediction_type", "flow_prediction") == "flow_prediction":
+    """Shares of signal and noise at timesteps, () or (B,): x_t = alpha x_0 + sigma e."""
+    if is_flow(scheduler):
         sigma = timestep / scheduler.config.num_train_timesteps
         return 1 - sigma, sigma
     alphas_cumprod = scheduler.alphas_cumprod[timestep.long().cpu()].to(timestep.device)

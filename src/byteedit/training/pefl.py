@@ -1,0 +1,257 @@
+"""Perceptual feedback learning: an inpainting model learns from what rewards say of its one-step predictions.
+
+The three stages of one rollout: the masked input is noised straight to step T1; from there it is denoised without
+gradient to a step t' of each row's own; one step with gradient predicts x0', which is decoded and scored. Steps count
+down from T to 1. The loop that denoises is `diffusion.rollout`, the one that trains `loop`; rewards are any callables.
+Source: ByteEdit (arXiv 2404.04860), Eqs. 2 to 4; hinge and linear rewards as UniFL (2404.05595) and DRaFT (2309.17400).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+
+from byteedit.diffusion import Condition, decode, encode, predict, rollout, signal_and_noise, x0_of
+from byteedit.rewards import Reward
+from byteedit.training.batches import Batch, Row
+from byteedit.training.settings import Settings
+
+__all__ = [
+    "Feedback",
+    "FeedbackSettings",
+    "approach",
+    "differentiate_in_parts",
+    "draw_points",
+    "feature_loss",
+    "pixel_loss",
+    "reward_loss",
+]
+
+Features = Callable[[Tensor], list[Tensor]]
+"""image (B, 3, H, W) in [-1, 1] -> the outputs of some layers, each (B, ...)."""
+
+
+@dataclass(kw_only=True)
+class FeedbackSettings(Settings):
+    """The settings of feedback learning. The defaults are the paper's, or where it is silent, the project's."""
+
+    T: int = 20
+    """Steps of a whole rollout. (Paper: 20, then 8 where it is made fast)"""
+    T1: int = 15
+    """Step that the masked input is noised to; the noisier ones are skipped. (Paper)"""
+    T2: int = 10
+    """Noisiest step that gets a gradient: t' is drawn from 1..T2. (Paper)"""
+    init: Literal["masked", "image", "noise"] = "masked"
+    """What is noised to T1: the masked input (paper), the whole image, or nothing: pure noise from step T, as ReFL."""
+    points: int = 1
+    """Steps with gradient that each rollout passes."""
+    sampling: Literal["stratified", "uniform"] = "stratified"
+    """How t' is drawn: spread evenly over a batch and the same on every process, or each row for itself."""
+    reward_shape: Literal["logistic", "hinge", "linear"] = "logistic"
+    """The loss of a reward R: -log s(R) (Eq. 2), max(0, margin - R), or -R."""
+    margin: float = 2.0
+    """Where the hinge ends."""
+    weight: float = 0.01
+    """Weight of the perceptual feedback loss, Eq. 4. (Paper; under Adam only its size beside other losses matters)"""
+    eta: float = 1.0
+    """Weight of L_reg + L_vgg beside the rewards, Eq. 4. (Not given in the paper)"""
+    region: Literal["image", "unmasked", "masked"] = "image"
+    """Pixels that L_reg compares. (Paper: the whole image)"""
+    sees: Literal["decoded", "composite"] = "decoded"
+    """What the rewards see: the decode as it is, or pasted into the input."""
+    part: int = 1
+    """Predictions that are decoded and scored at once: fewer take less memory; 0 takes all."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 1 <= self.T2 <= self.T1 <= self.T:
+            raise ValueError(f"steps are {self.T}/{self.T1}/{self.T2}; they must be T >= T1 >= T2 >= 1.")
+        if not 1 <= self.points <= self.T2:
+            raise ValueError(f"points is {self.points}; a rollout passes 1 to T2 = {self.T2} steps with gradient.")
+
+
+def reward_loss(score: Tensor, shape: str = "logistic", margin: float = 2.0) -> Tensor:
+    """Eq. 2, -log s(R), which is softplus(-R); or its hinge or linear form. Standardised scores (B,) -> ()."""
+    losses = {
+        "logistic": lambda: F.softplus(-score),
+        "hinge": lambda: F.relu(margin - score),
+        "linear": lambda: -score,
+    }
+    return losses[shape]().mean()
+
+
+def pixel_loss(edited: Tensor, image: Tensor, weight: Tensor) -> Tensor:
+    """Eq. 3, L_reg = |x - x0'|_1 with images in [0, 1], the mean where `weight` (B, 1, H, W) is 1.
+
+    edited, image (B, 3, H, W) in [-1, 1] -> ().
+    """
+    difference = (edited - image).abs().mean(1, keepdim=True) / 2  # (B, 1, H, W)
+    return (difference * weight).sum() / weight.sum().clamp_min(1)
+
+
+def feature_loss(edited: list[Tensor], image: list[Tensor]) -> Tensor:
+    """Eq. 3, L_vgg = |V(x) - V(x0')|_1, the mean over each layer's features, then over layers -> ()."""
+    return torch.stack([(a - b).abs().mean() for a, b in zip(edited, image, strict=True)]).mean()
+
+
+def draw_points(batch: int, settings: FeedbackSettings) -> Tensor:  # (B, points) int64, on the CPU
+    """Steps t' for each row, no step twice in a row.
+
+    Stratified: 1..T2 is cut into as many equal parts as there are points in the batch, and each part gives one; rows
+    take theirs T2 / points apart. Then every process draws the same steps, and none waits for another's long rollout.
+    """
+    count, spacing = settings.points, settings.T2 / settings.points
+    if settings.sampling == "uniform":
+        return torch.stack([torch.randperm(settings.T2)[:count] + 1 for _ in range(batch)])
+    places = broadcast(torch.rand(1)).item() + torch.arange(batch)  # the first process's draw
+    first = places[torch.randperm(batch)] / batch * spacing  # in [0, spacing)
+    return (first[:, None] + spacing * torch.arange(count)).long() % settings.T2 + 1
+
+
+@torch.no_grad()
+def approach(
+    unet: nn.Module, scheduler, condition: Condition, latents: Tensor, timesteps: Tensor, points: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Denoise every row to its points, without gradient; a row that has passed its last one is left out.
+
+    latents (B, 4, h, w) at the first of timesteps (S,), points (B, K) in 1..S counted from the end. Returns, for N = BK
+    points, the latents there (N, 4, h, w), their steps (N,) and their rows (N,), the noisiest steps first.
+    """
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    left = torch.arange(len(latents), device=latents.device)
+
+    def visit(step: int, latents: Tensor) -> Tensor:
+        """Keep the latents of rows that have a point here; tells which have more to come."""
+        here = (points[left] == step).any(1)
+        found.append((latents[here], torch.full_like(left[here], step), left[here]))
+        return (points[left] < step).any(1)
+
+    def on_step(i: int, t: Tensor, latents: Tensor, condition: Condition):
+        nonlocal left
+        more = visit(len(timesteps) - i - 1, latents)
+        left = left[more]
+        return latents[more], condition.rows(more) if more.any() else None
+
+    points = points.to(latents.device)
+    more = visit(len(timesteps), latents)
+    left = left[more]
+    if more.any():
+        rollout(unet, scheduler, condition.rows(more), latents[more], timesteps, on_step=on_step)
+    return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+
+
+def differentiate_in_parts(x0: Tensor, terms: Callable[..., dict[str, Tensor]], part: int) -> dict[str, Tensor]:
+    """Mean terms of `x0` rows, whose "loss" has its gradient, though only `part` rows' graph is held at a time.
+
+    `terms(x0 rows, slice)` is differentiated with respect to its rows at once; what is returned is a loss of the same
+    value whose gradient is the one found. So a decoder and rewards cost the memory of one picture.
+    """
+    gradients, sums = [], {}
+    for first in range(0, len(x0), part or len(x0)):
+        rows = slice(first, min(first + (part or len(x0)), len(x0)))
+        leaf = x0[rows].detach().requires_grad_()
+        with torch.enable_grad():
+            found = {name: term * (len(leaf) / len(x0)) for name, term in terms(leaf, rows).items()}
+        gradients += torch.autograd.grad(found["loss"], leaf)
+        for name, term in found.items():
+            sums[name] = sums.get(name, 0) + term.detach()
+    surrogate = (x0 * torch.cat(gradients)).sum()
+    return sums | {"loss": sums["loss"] + surrogate - surrogate.detach()}
+
+
+class Feedback:
+    """The objective of feedback learning, for `loop.Objective`: `prepare` a row, then `loss(unet, batch)`.
+
+    rewards: each with its weight, by name; called with images as they are decoded, about [-1, 1], and prompts.
+    features: of L_vgg; None leaves it out. unet: the bare module, which the rollout without gradient calls.
+    scheduler: DDIM, or a flow matching one, of which x_t = alpha x_0 + sigma e.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        vae: nn.Module,
+        encode_text: Callable[[list[str]], Tensor],
+        scheduler,
+        rewards: Mapping[str, tuple[Reward, float]],
+        settings: FeedbackSettings,
+        features: Features | None = None,
+    ):
+        self.unet, self.vae, self.encode_text, self.scheduler = unet, vae, encode_text, scheduler
+        self.rewards, self.settings, self.features = dict(rewards), settings, features
+        self.cell = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels of a latent's side
+
+    def draw_noise(self, row: Row, rng) -> Row:
+        """The row with its own `noise` (4, h, w), so that what is drawn does not depend on batches and processes."""
+        height, width = row["image"].shape[-2:]
+        shape = (self.vae.config.latent_channels, height // self.cell, width // self.cell)
+        return row | {"noise": torch.from_numpy(rng.standard_normal(shape, dtype="float32"))}
+
+    def loss(self, unet: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Eq. 4: weight * [the rewards' losses, Eq. 2 + eta (L_reg + L_vgg), Eq. 3], and each term on its own.
+
+        batch: `image` (B, 3, H, W) in [-1, 1], `mask` (B, 1, H, W) in {0, 1}, `prompt` of B strings, `noise`
+        (B, 4, h, w). The gradient reaches `unet`, which must be the prepared module, once.
+        """
+        condition, latents, timesteps = self.begin(batch)
+        points = draw_points(len(latents), self.settings)
+        noisy, steps, rows = approach(self.unet, self.scheduler, condition, latents, timesteps, points)
+        t = timesteps[len(timesteps) - steps]  # (N,)
+        output = predict(unet, self.scheduler, noisy, t, condition.rows(rows))
+        x0 = x0_of(self.scheduler, output, t, noisy).float()  # (N, 4, h, w)
+        scored = {name: batch[name][rows] for name in ("image", "mask")}
+        prompt = [batch["prompt"][row] for row in rows.tolist()]
+        seen = self.features and [layer.detach() for layer in self._features_of(scored["image"])]
+
+        def terms(x0: Tensor, part: slice) -> dict[str, Tensor]:
+            known = seen and [layer[part] for layer in seen]
+            return self.judge(x0, scored["image"][part], scored["mask"][part], prompt[part], known)
+
+        return differentiate_in_parts(x0, terms, self.settings.part)
+
+    @torch.no_grad()
+    def begin(self, batch: Batch) -> tuple[Condition, Tensor, Tensor]:
+        """Stage 1: the condition, the first latents, and the timesteps from theirs on."""
+        image, mask, settings = batch["image"], batch["mask"], self.settings
+        masked = self._latents(image * (1 - mask))
+        condition = encode(self.vae, image, mask, self.encode_text(batch["prompt"]), masked_latents=masked)
+        self.scheduler.set_timesteps(settings.T, device=image.device)
+        if settings.init == "noise":
+            return condition, batch["noise"] * self.scheduler.init_noise_sigma, self.scheduler.timesteps
+        timesteps = self.scheduler.timesteps[settings.T - settings.T1 :]
+        alpha, sigma = signal_and_noise(self.scheduler, timesteps[0])
+        known = masked if settings.init == "masked" else self._latents(image)
+        return condition, alpha * known + sigma * batch["noise"], timesteps
+
+    def judge(
+        self, x0: Tensor, image: Tensor, mask: Tensor, prompt: list[str], features: list[Tensor] | None
+    ) -> dict[str, Tensor]:
+        """Decode predictions (n, 4, h, w) and score them: `loss`, and what it is made of."""
+        settings = self.settings
+        edited = decode(self.vae, x0.to(self.vae.dtype)).float()  # (n, 3, H, W), about [-1, 1]
+        seen = edited if settings.sees == "decoded" else mask * edited + (1 - mask) * image
+        scores = {name: reward(seen, prompt) for name, (reward, _) in self.rewards.items()}
+        weight = {"image": torch.ones_like(mask), "unmasked": 1 - mask, "masked": mask}[settings.region]
+        found = {f"score/{name}": score.mean() for name, score in scores.items()}
+        found |= {
+            f"reward/{name}": reward_loss(score, settings.reward_shape, settings.margin)
+            for name, score in scores.items()
+        }
+        found["reg"] = pixel_loss(edited, image, weight)
+        if features is not None:
+            found["vgg"] = feature_loss(self._features_of(edited), features)
+        rewards = sum(share * found[f"reward/{name}"] for name, (_, share) in self.rewards.items())
+        kept = found["reg"] + found.get("vgg", 0)
+        return {"loss": settings.weight * (rewards + settings.eta * kept)} | found
+
+    def _latents(self, image: Tensor) -> Tensor:
+        """Latents (B, 4, h, w) of images, the posterior's mode: nothing is drawn."""
+        latents = self.vae.encode(image.to(self.vae.dtype)).latent_dist.mode() * self.vae.config.scaling_factor
+        return latents.float()
+
+    def _features_of(self, image: Tensor) -> list[Tensor]:
+        return self.features(image)

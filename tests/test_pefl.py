@@ -1,0 +1,321 @@
+"""Perceptual feedback learning beside a slow, obvious reference; what is called, what is scored, what is trained."""
+
+import math
+
+import pytest
+import torch
+from accelerate import PartialState
+from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
+
+from byteedit.diffusion import decode
+from byteedit.training.pefl import (
+    Feedback,
+    FeedbackSettings,
+    differentiate_in_parts,
+    draw_points,
+    feature_loss,
+    pixel_loss,
+    reward_loss,
+)
+from conftest import build_unet, build_vae
+
+PartialState(cpu=True)
+ZERO_SNR = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+SCHEDULERS = {
+    "epsilon": lambda: DDIMScheduler(timestep_spacing="trailing", clip_sample=False),
+    "v_prediction": lambda: DDIMScheduler(clip_sample=False, **ZERO_SNR),
+    "flow": FlowMatchEulerDiscreteScheduler,
+}
+
+
+def rows(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def settings_for(**changes):
+    values = {"output": "run", "steps": 1, "batch_size": 3, "lr": 1e-3, "T": 8, "T1": 6, "T2": 4}
+    return FeedbackSettings(**values | changes)
+
+
+def brightness(image, prompt):
+    return image.mean((1, 2, 3))
+
+
+def redness(image, prompt):
+    return (image[:, 0] - image[:, 1]).mean((1, 2)) * torch.tensor([float(len(words)) for words in prompt])
+
+
+def layers(image):
+    return [image[..., ::2, ::2] ** 2, image.mean((2, 3))]
+
+
+@pytest.fixture
+def batch():
+    mask = torch.zeros(3, 1, 64, 64)
+    mask[:, :, 16:48, 16:48] = 1
+    image = rows(3, 3, 64, 64).clamp(-1, 1)
+    return {"image": image, "mask": mask, "prompt": ["a", "bb", "ccc"], "noise": rows(3, 4, 32, 32, seed=1)}
+
+
+def build(kind="v_prediction", features=layers, **changes):
+    """The objective on tiny random weights, two rewards and two layers of features."""
+    unet, vae = build_unet(), build_vae().requires_grad_(False)
+    texts = {words: rows(16, 16, seed=len(words)) for words in ("a", "bb", "ccc")}
+    rewards = {"brightness": (brightness, 1.0), "redness": (redness, 0.5)}
+    return Feedback(
+        unet,
+        vae,
+        lambda prompt: torch.stack([texts[words] for words in prompt]),
+        SCHEDULERS[kind](),
+        rewards,
+        settings_for(**changes),
+        features,
+    )
+
+
+def gradients(feedback, loss):
+    feedback.unet.zero_grad()
+    loss.backward()
+    return torch.cat([value.grad.flatten() for value in feedback.unet.parameters()])
+
+
+# The method
+
+
+def slow_loss(feedback, batch, points, kind):
+    """Row by row and step by step, from the paper's formulas alone."""
+    settings, scheduler = feedback.settings, feedback.scheduler
+    scheduler.set_timesteps(settings.T)
+    times = scheduler.timesteps
+    losses = []
+
+    def shares(t):
+        if kind == "flow":
+            return 1 - t / 1000, t / 1000
+        bar = scheduler.alphas_cumprod[int(t)]
+        return bar.sqrt(), (1 - bar).sqrt()
+
+    def clean(x, output, t):
+        alpha, sigma = shares(t)
+        return {
+            "epsilon": lambda: (x - sigma * output) / alpha,
+            "v_prediction": lambda: alpha * x - sigma * output,
+            "flow": lambda: x - sigma * output,
+        }[kind]()
+
+    for i in range(3):
+        image, mask = batch["image"][i : i + 1], batch["mask"][i : i + 1]
+        with torch.no_grad():
+            masked = feedback.vae.encode(image * (1 - mask)).latent_dist.mode() * feedback.vae.config.scaling_factor
+        text, small = feedback.encode_text(batch["prompt"][i : i + 1]), mask[..., ::2, ::2]
+        alpha, sigma = shares(times[settings.T - settings.T1])
+        x = alpha * masked + sigma * batch["noise"][i : i + 1]
+        for step in range(settings.T1, 0, -1):
+            t = times[settings.T - step]
+            with torch.set_grad_enabled(step == points[i]):
+                output = feedback.unet(torch.cat([x, small, masked], 1), t, text).sample
+            x0 = clean(x, output, t)
+            if step == points[i]:
+                break
+            alpha, sigma = shares(t)
+            noise = (x - alpha * x0) / sigma if alpha < 1 else torch.zeros_like(x)
+            if step > 1:
+                alpha, sigma = shares(times[settings.T - step + 1])
+                x = alpha * x0 + sigma * noise
+        edited = decode(feedback.vae, x0)
+        scores = [brightness(edited, None), redness(edited, batch["prompt"][i : i + 1])]
+        rewards = [-math.log(1 / (1 + math.exp(-score.item()))) for score in scores]
+        regular = ((edited - image) / 2).abs().mean()
+        deep = sum((a - b).abs().mean() for a, b in zip(layers(edited), layers(image), strict=True)) / 2
+        value = settings.weight * (rewards[0] + 0.5 * rewards[1] + regular.item() + deep.item())
+        loss = torch.log1p((-scores[0]).exp()) + 0.5 * torch.log1p((-scores[1]).exp()) + regular + deep
+        loss = settings.weight * loss.squeeze()
+        assert loss.item() == pytest.approx(value, rel=1e-4)
+        losses.append(loss)
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+def test_the_loss_and_its_gradient_are_the_papers(batch, kind, monkeypatch):
+    feedback = build(kind)
+    points = torch.tensor([[4], [1], [2]])
+    monkeypatch.setattr("byteedit.training.pefl.draw_points", lambda batch, settings: points)
+    terms = feedback.loss(feedback.unet, batch)
+    fast = gradients(feedback, terms["loss"])
+    reference = slow_loss(feedback, batch, points.flatten().tolist(), kind)
+    assert terms["loss"].item() == pytest.approx(reference.item(), rel=1e-4)
+    slow = gradients(feedback, reference)
+    assert slow.norm() > 1e-6
+    assert (fast - slow).norm() < 1e-3 * slow.norm()
+
+
+@pytest.mark.parametrize("points", [1, 2])
+def test_unet_calls(batch, points, monkeypatch):
+    """A row takes T1 - t' calls without gradient to its last t', and one with gradient for each."""
+    feedback = build(points=points, T2=6)
+    drawn = torch.tensor([[6, 3], [1, 4], [2, 5]])[:, :points]
+    monkeypatch.setattr("byteedit.training.pefl.draw_points", lambda batch, settings: drawn)
+    calls = {True: 0, False: 0}
+
+    def count(module, args, output):
+        calls[torch.is_grad_enabled()] += len(args[0])
+
+    feedback.unet.register_forward_hook(count)
+    feedback.loss(feedback.unet, batch)
+    assert calls == {True: 3 * points, False: sum(6 - int(row.min()) for row in drawn)}
+
+
+def test_two_points_of_a_rollout_are_those_of_two_rollouts(batch, monkeypatch):
+    drawn = torch.tensor([[3, 1], [2, 4], [4, 1]])
+    monkeypatch.setattr("byteedit.training.pefl.draw_points", lambda batch, settings: drawn)
+    both = build(points=2).loss(build_unet(), batch)["loss"]
+    single = []
+    for column in (0, 1):
+        monkeypatch.setattr("byteedit.training.pefl.draw_points", lambda b, s, c=column: drawn[:, c : c + 1])
+        single.append(build().loss(build_unet(), batch)["loss"])
+    assert both.item() == pytest.approx(torch.stack(single).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("points", [1, 2])
+def test_stratified_points_are_spread_and_the_same_on_every_process(points):
+    settings = settings_for(T=20, T1=15, T2=10, points=points)
+    torch.manual_seed(0)
+    draws = [draw_points(10 // points, settings) for _ in range(8)]
+    for drawn in draws:
+        assert drawn.shape == (10 // points, points)
+        assert sorted(drawn.flatten().tolist()) == list(range(1, 11))
+    assert len({tuple(drawn.flatten().tolist()) for drawn in draws}) > 1
+    few = torch.stack([draw_points(2, settings) for _ in range(60)])
+    assert set(few.flatten().tolist()) == set(range(1, 11))
+
+
+def test_uniform_points_are_of_each_row_alone():
+    settings = settings_for(T=20, T1=15, T2=10, points=3, sampling="uniform")
+    drawn = draw_points(40, settings)
+    assert all(len(set(row)) == 3 for row in drawn.tolist())
+    assert set(drawn.flatten().tolist()) == set(range(1, 11))
+
+
+# What is scored and trained
+
+
+def test_rewards_see_the_decode_as_it_is_or_pasted(batch):
+    seen = []
+
+    def watch(image, prompt):
+        seen.append((image.detach(), prompt))
+        return image.mean((1, 2, 3))
+
+    for sees in ("decoded", "composite"):
+        feedback = build(sees=sees, part=0)
+        feedback.vae.decoder.conv_out.weight.data *= 30  # beyond [-1, 1]
+        feedback.rewards = {"watch": (watch, 1.0)}
+        feedback.loss(feedback.unet, batch)
+    (raw, prompt), (pasted, _) = seen
+    assert sorted(prompt) == ["a", "bb", "ccc"]
+    assert raw.abs().max() > 1, "nothing is clamped"
+    order = [batch["prompt"].index(words) for words in seen[1][1]]
+    outside = batch["mask"][order].expand_as(pasted) == 0
+    assert torch.equal(pasted[outside], batch["image"][order][outside])
+
+
+def test_the_gradient_reaches_what_is_trained_and_nothing_else(batch):
+    feedback = build()
+    feedback.unet.requires_grad_(False)
+    feedback.unet.conv_in.requires_grad_(True)
+    feedback.loss(feedback.unet, batch)["loss"].backward()
+    reached = {name for name, value in feedback.unet.named_parameters() if value.grad is not None}
+    assert reached == {"conv_in.weight", "conv_in.bias"}
+    assert feedback.unet.conv_in.weight.grad.abs().sum() > 0
+    assert all(value.grad is None for value in feedback.vae.parameters())
+
+
+def test_parts_change_memory_and_nothing_else(batch, monkeypatch):
+    monkeypatch.setattr("byteedit.training.pefl.draw_points", lambda batch, settings: torch.tensor([[4], [1], [2]]))
+    found = []
+    for part in (0, 1, 2):
+        feedback = build(part=part)
+        terms = feedback.loss(feedback.unet, batch)
+        found.append((terms, gradients(feedback, terms["loss"])))
+    for terms, gradient in found[1:]:
+        assert terms.keys() == found[0][0].keys() >= {"loss", "score/redness", "reward/brightness", "reg", "vgg"}
+        for name, term in terms.items():
+            torch.testing.assert_close(term, found[0][0][name], rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(gradient, found[0][1], rtol=1e-4, atol=1e-8)
+
+
+def test_only_a_part_is_differentiated_at_a_time():
+    x0 = rows(5, 4, 2, 2).requires_grad_()
+    sizes = []
+
+    def terms(x0, part):
+        sizes.append((len(x0), part))
+        return {"loss": (x0**3).mean(), "other": x0.sum()}
+
+    loss = differentiate_in_parts(x0, terms, 2)
+    loss["loss"].backward()
+    assert sizes == [(2, slice(0, 2)), (2, slice(2, 4)), (1, slice(4, 5))]
+    torch.testing.assert_close(x0.grad, 3 * x0.detach() ** 2 / x0.numel())
+    assert loss["loss"].item() == pytest.approx((x0**3).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("init", ["masked", "image", "noise"])
+def test_where_a_rollout_starts(batch, init):
+    feedback = build("epsilon", init=init)
+    condition, latents, timesteps = feedback.begin(batch)
+    picture = {"masked": batch["image"] * (1 - batch["mask"]), "image": batch["image"]}.get(init)
+    if picture is None:
+        assert len(timesteps) == 8
+        assert torch.equal(latents, batch["noise"])
+        return
+    with torch.no_grad():
+        known = feedback.vae.encode(picture).latent_dist.mode() * feedback.vae.config.scaling_factor
+    assert len(timesteps) == 6
+    torch.testing.assert_close(latents, feedback.scheduler.add_noise(known, batch["noise"], timesteps[:1]))
+    if init == "masked":
+        assert torch.equal(condition.masked_latents, known)
+
+
+def test_noise_is_a_rows_own(batch):
+    import numpy as np
+
+    row = {"image": batch["image"][0]}
+    feedback = build()
+    first, again = (feedback.draw_noise(row, np.random.default_rng(3))["noise"] for _ in range(2))
+    assert first.shape == (4, 32, 32) and torch.equal(first, again)
+    assert abs(first.std().item() - 1) < 0.05
+
+
+# Losses and settings
+
+
+def test_reward_losses_are_their_formulas():
+    score = torch.tensor([-1.5, 0.0, 3.0])
+    slow = sum(-math.log(1 / (1 + math.exp(-value))) for value in score.tolist()) / 3
+    assert reward_loss(score).item() == pytest.approx(slow, rel=1e-5)
+    assert reward_loss(score, "hinge", 2.0).item() == pytest.approx((3.5 + 2 + 0) / 3)
+    assert reward_loss(score, "linear").item() == pytest.approx(-0.5)
+    assert reward_loss(torch.tensor([-300.0])).item() == 300
+
+
+def test_the_other_losses_are_their_formulas():
+    image, edited = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
+    edited[0, :, 0, 0] = 1.0
+    inside = torch.tensor([[[[1.0, 0], [0, 0]]]])
+    assert pixel_loss(edited, image, torch.ones(1, 1, 2, 2)).item() == pytest.approx(0.125)
+    assert pixel_loss(edited, image, inside).item() == pytest.approx(0.5)
+    assert pixel_loss(edited, image, 1 - inside).item() == 0
+    assert feature_loss([torch.ones(2, 3), torch.zeros(1)], [torch.zeros(2, 3), torch.zeros(1)]).item() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"T1": 9}, "steps are 8/9/4; they must be T >= T1 >= T2 >= 1"),
+        ({"T2": 0}, "steps are 8/6/0"),
+        ({"points": 5}, "points is 5; a rollout passes 1 to T2 = 4"),
+    ],
+)
+def test_settings_that_contradict_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        settings_for(**changes)
