@@ -80,6 +80,6 @@ def test_a_lora_on_half_precision_weights_is_trained_in_float32():
 
 def test_errors_are_in_words():
     with pytest.raises(ValueError, match="rank is -1; give 0"):
-        LoraSettings(rank=-1)
+        add_lora(build_unet(), LoraSettings(rank=-1))
     with pytest.raises(ValueError, match="nowhere"):
         add_lora(build_unet(), LoraSettings(rank=2, targets=("nowhere",)))

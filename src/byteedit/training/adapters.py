@@ -28,18 +28,15 @@ class LoraSettings:
     targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "conv_in")
     """Ends of the names of the layers that get one. conv_in is where mask and masked picture come in."""
 
-    def __post_init__(self):
-        self.targets = tuple(self.targets)
-        if self.rank < 0:
-            raise ValueError(f"rank is {self.rank}; give 0 to train all weights, or the rank of a LoRA.")
-
 
 def add_lora(unet: nn.Module, settings: LoraSettings) -> None:
     """Leave only a new LoRA to be trained, in float32, which at first changes nothing; without a rank, all weights.
 
     Raises:
-        ValueError: no layer's name ends like any of the targets.
+        ValueError: no layer's name ends like any of the targets; the rank is negative.
     """
+    if settings.rank < 0:
+        raise ValueError(f"rank is {settings.rank}; give 0 to train all weights, or the rank of a LoRA.")
     if not settings.rank:
         unet.requires_grad_(True)
         return

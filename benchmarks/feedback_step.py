@@ -1,0 +1,172 @@
+"""What a step of feedback learning costs beside ReFL's as published, on the same model, in alternation.
+
+    python benchmarks/feedback_step.py --rounds 12 --record
+
+Seconds of processor time for each picture, at one thread, forward and backward; and the peak memory of a step whose
+decode and rewards are differentiated picture by picture beside one that does all at once. Ours: phase 1 (T, T1, T2 =
+20, 15, 10), two rewards, L_reg and L_vgg. ReFL (arXiv 2304.05977, written from its description): 40 steps from noise,
+one of the last ten drawn, so 34.5 on average without gradient and one with; no guidance, a full decode, one reward.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from itertools import cycle
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+import byteedit
+from byteedit.diffusion import decode, encode, encode_image, predict, rollout, x0_of
+from byteedit.rewards import PreferenceReward, PreferenceRewardConfig
+from byteedit.training.features import TowerFeatures
+from byteedit.training.pefl import Feedback, FeedbackSettings, reward_loss
+from results import record
+
+REFL_STEPS, REFL_LAST = 40, 10  # of a rollout; those from which one gets the gradient
+TOWER = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4}
+
+
+class Bench:
+    """The shipped pipeline with a reward of the picturebook's size, and a batch."""
+
+    def __init__(self, batch: int):
+        torch.manual_seed(0)
+        self.pipe = byteedit.ByteEditInpaintPipeline.from_pretrained(byteedit.PICTUREBOOK)
+        self.unet, self.vae = self.pipe.unet, self.pipe.vae.requires_grad_(False)
+        self.scheduler = DDIMScheduler.from_config(self.pipe.scheduler.config)
+        tokenizer = self.pipe.tokenizer
+        ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+        ids |= {"bos_token_id": None, "sep_token_id": None, "max_position_embeddings": 24}
+        config = PreferenceRewardConfig(
+            vision_config={**TOWER, "image_size": 128, "patch_size": 16}, text_config={**TOWER, **ids}, max_length=24
+        )
+        self.reward = PreferenceReward(config, tokenizer).eval().requires_grad_(False)
+        size = self.unet.config.sample_size * self.pipe.vae_scale_factor
+        mask = torch.zeros(batch, 1, size, size)
+        mask[:, :, size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = 1
+        self.batch = {
+            "image": torch.rand(batch, 3, size, size) * 2 - 1,
+            "mask": mask,
+            "prompt": ["a small red balloon"] * batch,
+            "noise": torch.randn(batch, 4, self.unet.config.sample_size, self.unet.config.sample_size),
+        }
+
+    @torch.no_grad()
+    def text(self, prompt: list[str]) -> Tensor:
+        return self.pipe.encode_prompt(prompt, "cpu", 1, False)[0]
+
+    def feedback(self, points: int, part: int) -> Feedback:
+        settings = FeedbackSettings(output=Path("."), steps=1, batch_size=1, lr=1e-4, points=points, part=part)
+        rewards = {"aesthetic": (self.reward.rate, 1.0), "alignment": (self.reward.rate, 1.0)}
+        features = TowerFeatures(self.reward, every=1)
+        return Feedback(self.unet, self.vae, self.text, self.scheduler, rewards, settings, features)
+
+    def ours(self, points: int = 1, part: int = 1) -> Callable[[], None]:
+        feedback = self.feedback(points, part)
+        return lambda: feedback.loss(self.unet, self.batch)["loss"].backward()
+
+    def refl(self) -> Callable[[], None]:
+        """Steps with the gradient come in turn, so that an even number of rounds is 34.5 on average."""
+        lasts = cycle(range(REFL_LAST))
+        return lambda: self.refl_step(next(lasts))
+
+    def refl_step(self, last: int) -> None:
+        """One step of ReFL that takes 30 + `last` steps without gradient."""
+        batch = self.batch
+        with torch.no_grad():
+            masked = encode_image(self.vae, batch["image"] * (1 - batch["mask"]))
+        text = self.text(batch["prompt"])
+        condition = encode(self.vae, batch["image"], batch["mask"], text, masked_latents=masked)
+        self.scheduler.set_timesteps(REFL_STEPS)
+        timesteps = self.scheduler.timesteps
+        until = REFL_STEPS - REFL_LAST + last  # how many steps come before the one with the gradient
+        with torch.no_grad():
+            latents = rollout(self.unet, self.scheduler, condition, batch["noise"], timesteps[:until])
+        output = predict(self.unet, self.scheduler, latents, timesteps[until], condition)
+        edited = decode(self.vae, x0_of(self.scheduler, output, timesteps[until], latents))
+        reward_loss(self.reward.rate(edited, batch["prompt"]), "hinge").backward()
+
+
+def seconds(step: Callable[[], None], unet) -> float:
+    """Processor time of one step."""
+    unet.zero_grad()
+    begin = time.process_time()
+    step()
+    return time.process_time() - begin
+
+
+def compare(bench: Bench, points: int, rounds: int) -> tuple[float, float, float]:
+    """ReFL's time for a gradient point over ours, with a bootstrap interval of 95 % over pairs."""
+    ours, theirs = bench.ours(points), bench.refl()
+    seconds(ours, bench.unet), seconds(theirs, bench.unet)  # warm up
+    pairs = []
+    for turn in range(rounds):
+        first, second = (ours, theirs) if turn % 2 else (theirs, ours)
+        a, b = seconds(first, bench.unet), seconds(second, bench.unet)
+        pairs.append((b, a) if turn % 2 else (a, b))  # theirs, ours
+    theirs, ours = np.array(pairs).T
+    drawn = np.random.default_rng(0).integers(rounds, size=(2000, rounds))
+    ratios = points * theirs[drawn].sum(1) / ours[drawn].sum(1)
+    return points * theirs.sum() / ours.sum(), *np.quantile(ratios, [0.025, 0.975])
+
+
+def peak(part: int, batch: int, answer) -> None:
+    """How many bytes a step takes at most beyond what is held before it; in a process of its own."""
+    torch.set_num_threads(1)
+    bench = Bench(batch)
+    step = bench.ours(part=part)
+    bench.refl_step(0)  # all code is loaded, all gradients are there
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak
+    before = resident("VmRSS")
+    step()
+    answer.put(resident("VmHWM") - before)
+
+
+def resident(name: str) -> int:
+    """Bytes of the process's memory: VmRSS now, VmHWM at most."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+def peaks(batch: int) -> float:
+    """The peak picture by picture over that of all at once."""
+    context = get_context("spawn")
+    found = []
+    for part in (1, 0):
+        answer = context.Queue()
+        process = context.Process(target=peak, args=(part, batch, answer))
+        process.start()
+        found.append(answer.get())
+        process.join()
+        print(f"peak of a step with {'one picture' if part else f'{batch} pictures'} at once: {found[-1] / 1e6:.0f} MB")
+    return found[0] / found[1]
+
+
+def main() -> None:
+    """Measure, print and, if asked, record."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=20, help="pairs of steps; a multiple of 10 is fair to ReFL")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--record", action="store_true", help="keep the figures in docs/results.json")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    bench = Bench(options.batch)
+    command = f"python benchmarks/feedback_step.py --rounds {options.rounds} --batch {options.batch} --record"
+    for points, name in ((1, "phase1"), (2, "phase1_two_points")):
+        ratio, low, high = compare(bench, points, options.rounds)
+        print(f"ReFL / ours, {points} gradient points a rollout: {ratio:.2f} [{low:.2f}, {high:.2f}]", flush=True)
+        if options.record:
+            record(f"bench.feedback_step.refl_over_ours.{name}", ratio, low, high, options.rounds, command)
+    ratio = peaks(options.batch)
+    print(f"peak memory, picture by picture over all at once: {ratio:.2f}")
+    if options.record:
+        record("bench.feedback_step.backward_peak_ratio", ratio, ratio, ratio, 1, command)
+
+
+if __name__ == "__main__":
+    main()
