@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from byteedit.seam import LARGEST_SHIFT, close_seam, match_colours
+from byteedit.seam import LARGEST_STEP, close_seam, match_colours
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_what_goes_on_as_it_should_changes_by_less_than_neighbours_differ(torn):
 
 def test_an_outline_at_the_border_is_no_seam(torn):
     image, mask = torn
-    made = image + (LARGEST_SHIFT + 0.1 + 0.1) * mask
+    made = image + (LARGEST_STEP + 0.1 + 0.1) * mask
     assert torch.equal(close_seam(made, image * (1 - mask), mask, 8), made)
 
 

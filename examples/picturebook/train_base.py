@@ -185,7 +185,7 @@ def export(model: Denoiser, step: int, *, tokenizer: CLIPTokenizer, vae: Autoenc
         feature_extractor=None,
         requires_safety_checker=False,
         num_inference_steps=20,
-        guidance_scale=2.0,
+        guidance_scale=2.5,
     )
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("vae", "text_encoder", "unet"):

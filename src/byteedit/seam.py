@@ -12,8 +12,9 @@ from torch import Tensor
 
 __all__ = ["close_seam", "match_colours"]
 
-LARGEST_SHIFT = 0.25  # of colour; trained autoencoders are off by 0.02 to 0.07
-TEXTURE = 0.5  # share of the picture's own contrast between neighbours below which a step is no seam
+LARGEST_SHIFT = 0.25  # of colour, in [-1, 1]; trained autoencoders are off by 0.02 to 0.07
+LARGEST_STEP = 0.5  # at the border, in [-1, 1]; larger ones are outlines
+TEXTURE = 0.25  # share of the picture's own contrast between neighbours below which a step is no seam
 NEARBY = 17  # pixels across, where that contrast is looked up
 
 
@@ -36,12 +37,12 @@ def close_seam(decoded: Tensor, image: Tensor, mask: Tensor, cell: int) -> Tenso
 
     The step at a masked pixel is what its kept neighbours in `image` show, less what it shows itself, averaged along
     the border over half a latent `cell`. It is reduced by `TEXTURE` times the mean difference of neighbours in the kept
-    picture around, so that texture stays texture. Larger steps than `LARGEST_SHIFT` are taken for a thing's outline.
+    picture around, so that texture stays texture. Larger steps than `LARGEST_STEP` are taken for a thing's outline.
     """
     kept = 1 - mask
     beside = _neighbours(kept) * mask  # how many neighbours are kept
     step = (_neighbours(image * kept) - decoded * beside) * mask / beside.clamp_min(1)  # (B, C, H, W)
-    seam = (beside > 0) * (step.abs().amax(1, keepdim=True) < LARGEST_SHIFT).float()  # (B, 1, H, W)
+    seam = (beside > 0) * (step.abs().amax(1, keepdim=True) < LARGEST_STEP).float()  # (B, 1, H, W)
     step = _local_mean(step, seam, cell // 4 * 2 + 1)
     step = step.sign() * (step.abs() - TEXTURE * _contrast(image, kept)).clamp_min(0) * seam
     return decoded + torch.where(seam > 0, step, _carry(step, seam)) * mask
