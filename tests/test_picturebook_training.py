@@ -21,6 +21,16 @@ def start(arguments, output):
     return subprocess.Popen([sys.executable, *arguments, "--output", str(output)], env=environment)
 
 
+def test_the_tokenizer_is_the_same_in_every_process(monkeypatch):
+    """The library that learns it numbers some tokens by chance."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    from models import build_tokenizer
+
+    first, again = build_tokenizer(), build_tokenizer()
+    assert first.get_vocab() == again.get_vocab()
+    assert first("a small red balloon at sunset").input_ids == again("a small red balloon at sunset").input_ids
+
+
 @pytest.mark.slow
 def test_a_killed_autoencoder_training_resumes_to_the_same_weights(tmp_path):
     undisturbed = start(AUTOENCODER, tmp_path / "undisturbed")

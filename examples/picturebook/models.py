@@ -29,9 +29,9 @@ def build_tokenizer() -> CLIPTokenizer:
         vocab_size=1024, special_tokens=[start, end], initial_alphabet=alphabet, end_of_word_suffix="</w>"
     )
     bpe.train_from_iterator(lines, trainer)
-    vocab = bpe.get_vocab()
-    for letter in sorted(alphabet):  # every letter may also end a word
-        vocab.setdefault(f"{letter}</w>", len(vocab))
+    learned = {*bpe.get_vocab(), *(f"{letter}</w>" for letter in alphabet)}  # every letter may also end a word
+    tokens = [start, end, *sorted(learned - {start, end})]  # the trainer numbers some by chance
+    vocab = {token: number for number, token in enumerate(tokens)}
     merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=LENGTH)
 

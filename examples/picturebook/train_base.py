@@ -38,7 +38,7 @@ class Settings(Schedule):
     vae: Path = Path(".runs/autoencoder/vae")
     """The finished autoencoder."""
     start_from: Path | None = None
-    """A pipeline folder whose text encoder and UNet training starts from, such as the shipped one; without, scratch."""
+    """A pipeline folder, such as the shipped one, from whose tokenizer, text encoder and UNet training starts."""
     batch: int = 16
     """Whole pictures per process and step; a step on windows takes two and a half times as many."""
     windows: float = 0.6
@@ -153,8 +153,9 @@ def main(settings: Settings) -> None:
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16")
     settings.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    tokenizer = build_tokenizer()
-    model = Denoiser(*build_models(tokenizer, settings.start_from), settings.outside)
+    start = settings.start_from
+    tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer") if start else build_tokenizer()
+    model = Denoiser(*build_models(tokenizer, start), settings.outside)
     vae = AutoencoderKL.from_pretrained(settings.vae).eval().requires_grad_(False).to(accelerator.device)
     rank, pool = (
         accelerator.process_index,
