@@ -50,24 +50,26 @@ def close_seam(decoded: Tensor, image: Tensor, mask: Tensor, cell: int) -> Tenso
 
 def _neighbours(x: Tensor) -> Tensor:
     """The sum over the pixels above, below, left and right; nothing lies beyond the picture's edge."""
-    cross = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]]).to(x).expand(x.shape[1], 1, 3, 3)
-    return F.conv2d(x, cross, padding=1, groups=x.shape[1])
+    wide = F.pad(x, (1, 1, 1, 1))
+    return wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1] + wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]
 
 
 def _local_mean(x: Tensor, weight: Tensor, width: int) -> Tensor:
     """The weighted mean of `x` over squares of `width` pixels; 0 where nothing weighs."""
-    total = F.avg_pool2d(torch.cat([x * weight, weight], dim=1), width, stride=1, padding=width // 2)
+    total = torch.cat([x * weight, weight], dim=1)
+    for kernel in ((1, width), (width, 1)):
+        total = F.avg_pool2d(total, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
     return total[:, :-1] / total[:, -1:].clamp_min(1e-6)
 
 
 def _contrast(image: Tensor, kept: Tensor) -> Tensor:  # (B, 1, H, W)
     """The mean difference, over channels, of neighbouring kept pixels around each pixel."""
-    contrast = torch.zeros_like(kept)
+    total, pairs = torch.zeros_like(kept), torch.zeros_like(kept)
     for axis, padding in ((-1, (0, 1, 0, 0)), (-2, (0, 0, 0, 1))):
         both = kept.narrow(axis, 1, kept.shape[axis] - 1) * kept.narrow(axis, 0, kept.shape[axis] - 1)
-        difference = image.diff(dim=axis).abs().mean(1, keepdim=True)
-        contrast = contrast + _local_mean(F.pad(difference, padding), F.pad(both, padding), NEARBY) / 2
-    return contrast
+        total = total + F.pad(image.diff(dim=axis).abs().mean(1, keepdim=True) * both, padding)
+        pairs = pairs + F.pad(both, padding)
+    return _local_mean(total / pairs.clamp_min(1), pairs, NEARBY)
 
 
 def _carry(shift: Tensor, known: Tensor) -> Tensor:
