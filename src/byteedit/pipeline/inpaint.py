@@ -246,7 +246,7 @@ class ByteEditInpaintPipeline(
         adapters = {"ip_adapter_image": ip_adapter_image, "ip_adapter_image_embeds": ip_adapter_image_embeds}
         fields = self._encode_words(words.spread(count), num_images_per_prompt, adapters)
 
-        device = self._execution_device
+        device = fields["text"].device
         steps = retrieve_timesteps(self.scheduler, steps, device, timesteps, sigmas)[1]
         timesteps, steps = self.get_timesteps(steps, strength, device)
         if steps < 1:
