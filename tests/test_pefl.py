@@ -8,15 +8,7 @@ from accelerate import PartialState
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from byteedit.diffusion import decode
-from byteedit.training.pefl import (
-    Feedback,
-    FeedbackSettings,
-    differentiate_in_parts,
-    draw_points,
-    feature_loss,
-    pixel_loss,
-    reward_loss,
-)
+from byteedit.training.pefl import Feedback, FeedbackSettings
 from conftest import build_unet, build_vae
 
 PartialState(cpu=True)
@@ -176,26 +168,6 @@ def test_two_points_of_a_rollout_are_those_of_two_rollouts(batch, monkeypatch):
     assert both.item() == pytest.approx(torch.stack(single).mean().item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("points", [1, 2])
-def test_stratified_points_are_spread_and_the_same_on_every_process(points):
-    settings = settings_for(T=20, T1=15, T2=10, points=points)
-    torch.manual_seed(0)
-    draws = [draw_points(10 // points, settings) for _ in range(8)]
-    for drawn in draws:
-        assert drawn.shape == (10 // points, points)
-        assert sorted(drawn.flatten().tolist()) == list(range(1, 11))
-    assert len({tuple(drawn.flatten().tolist()) for drawn in draws}) > 1
-    few = torch.stack([draw_points(2, settings) for _ in range(60)])
-    assert set(few.flatten().tolist()) == set(range(1, 11))
-
-
-def test_uniform_points_are_of_each_row_alone():
-    settings = settings_for(T=20, T1=15, T2=10, points=3, sampling="uniform")
-    drawn = draw_points(40, settings)
-    assert all(len(set(row)) == 3 for row in drawn.tolist())
-    assert set(drawn.flatten().tolist()) == set(range(1, 11))
-
-
 # What is scored and trained
 
 
@@ -244,21 +216,6 @@ def test_parts_change_memory_and_nothing_else(batch, monkeypatch):
         torch.testing.assert_close(gradient, found[0][1], rtol=1e-4, atol=1e-8)
 
 
-def test_only_a_part_is_differentiated_at_a_time():
-    x0 = rows(5, 4, 2, 2).requires_grad_()
-    sizes = []
-
-    def terms(x0, part):
-        sizes.append((len(x0), part))
-        return {"loss": (x0**3).mean(), "other": x0.sum()}
-
-    loss = differentiate_in_parts(x0, terms, 2)
-    loss["loss"].backward()
-    assert sizes == [(2, slice(0, 2)), (2, slice(2, 4)), (1, slice(4, 5))]
-    torch.testing.assert_close(x0.grad, 3 * x0.detach() ** 2 / x0.numel())
-    assert loss["loss"].item() == pytest.approx((x0**3).mean().item(), rel=1e-5)
-
-
 @pytest.mark.parametrize("init", ["masked", "image", "noise"])
 def test_where_a_rollout_starts(batch, init):
     feedback = build("epsilon", init=init)
@@ -284,38 +241,3 @@ def test_noise_is_a_rows_own(batch):
     first, again = (feedback.draw_noise(row, np.random.default_rng(3))["noise"] for _ in range(2))
     assert first.shape == (4, 32, 32) and torch.equal(first, again)
     assert abs(first.std().item() - 1) < 0.05
-
-
-# Losses and settings
-
-
-def test_reward_losses_are_their_formulas():
-    score = torch.tensor([-1.5, 0.0, 3.0])
-    slow = sum(-math.log(1 / (1 + math.exp(-value))) for value in score.tolist()) / 3
-    assert reward_loss(score).item() == pytest.approx(slow, rel=1e-5)
-    assert reward_loss(score, "hinge", 2.0).item() == pytest.approx((3.5 + 2 + 0) / 3)
-    assert reward_loss(score, "linear").item() == pytest.approx(-0.5)
-    assert reward_loss(torch.tensor([-300.0])).item() == 300
-
-
-def test_the_other_losses_are_their_formulas():
-    image, edited = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
-    edited[0, :, 0, 0] = 1.0
-    inside = torch.tensor([[[[1.0, 0], [0, 0]]]])
-    assert pixel_loss(edited, image, torch.ones(1, 1, 2, 2)).item() == pytest.approx(0.125)
-    assert pixel_loss(edited, image, inside).item() == pytest.approx(0.5)
-    assert pixel_loss(edited, image, 1 - inside).item() == 0
-    assert feature_loss([torch.ones(2, 3), torch.zeros(1)], [torch.zeros(2, 3), torch.zeros(1)]).item() == 0.5
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"T1": 9}, "steps are 8/9/4; they must be T >= T1 >= T2 >= 1"),
-        ({"T2": 0}, "steps are 8/6/0"),
-        ({"points": 5}, "points is 5; a rollout passes 1 to T2 = 4"),
-    ],
-)
-def test_settings_that_contradict_are_refused(changes, words):
-    with pytest.raises(ValueError, match=words):
-        settings_for(**changes)

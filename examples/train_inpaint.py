@@ -1,0 +1,34 @@
+"""Fine-tune an inpainting model on pictures with captions, under the paper's kinds of mask (D_train): no rewards yet.
+
+The settings are a preset's, and the command line's where it says otherwise (`--help` after the preset lists them). A
+run that was killed goes on where it was. For several processes, `accelerate launch` instead of `python`:
+
+    python examples/train_inpaint.py examples/configs/picturebook/inpaint.yaml
+    accelerate launch examples/train_inpaint.py examples/configs/sd15/inpaint.yaml --data my-pictures
+"""
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from byteedit.training.base import open_base
+from byteedit.training.loop import begin
+from byteedit.training.settings import read
+from byteedit.training.sft import InpaintSettings, fit
+
+
+def main(settings: InpaintSettings) -> None:
+    accelerator = begin(settings)
+    pipe = open_base(settings)
+    measures = fit(accelerator, pipe, settings)
+    if accelerator.is_main_process:
+        held_out = f": loss {measures['loss']:.4f} on held-out rows" if measures else ""
+        print(f"{settings.output / ('lora' if settings.rank else 'unet')}{held_out}")
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit(f"{__doc__}\nName a preset first.")
+    main(tyro.cli(InpaintSettings, default=read(InpaintSettings, Path(sys.argv[1])), args=sys.argv[2:]))

@@ -1,0 +1,218 @@
+"""The supervised stage: an inpainting model learns to denoise pictures under masks, as the paper's fine-tuning does.
+
+The losses are free functions, `Denoising` is the objective, `fit` the whole stage. What is tuned, and how it is opened
+and written, is in `base`; what it learns from in `items` and `streams`.
+Sources: Stable Diffusion's inpainting, ByteEdit (arXiv 2404.04860), min-SNR (arXiv 2303.09556).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.random import Generator
+from torch import Tensor, nn
+
+from byteedit import ByteEditInpaintPipeline
+from byteedit.data.edits import Edits
+from byteedit.data.images import Unusable
+from byteedit.data.skipped import Skipped
+from byteedit.diffusion import Condition, encode, is_flow, predict, signal_and_noise
+from byteedit.training.base import TuneSettings, encode_text, make_items, open_data, place, training_scheduler, write
+from byteedit.training.batches import Batch, Row
+from byteedit.training.checkpoints import sharded
+from byteedit.training.items import Items
+from byteedit.training.loop import Objective, train
+from byteedit.training.streams import collate, open_batches
+
+__all__ = ["Denoising", "InpaintSettings", "denoising_loss", "draw", "fit", "held_out_batches", "min_snr", "target"]
+
+
+@dataclass(kw_only=True)
+class InpaintSettings(TuneSettings):
+    """The settings of the supervised stage."""
+
+    outside: float = 1.0
+    """Weight of the loss outside the mask; inside it is 1. (Stable Diffusion: 1, the mean over all pixels)"""
+    min_snr: float = 0.0
+    """Gamma of the min-SNR weighting of timesteps, for which its paper takes 5; 0 does without. (arXiv 2303.09556)"""
+    held_out: str = ""
+    """Where rows are that are never trained on, as in `data`; their loss is measured. Without, nothing is."""
+    held_out_rows: int = 32
+    """How many of them are measured, from the first; mask, prompt, timestep and noise of each are always the same."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.outside >= 0:
+            raise ValueError(f"outside is {self.outside}; give a weight of 0 or more.")
+
+
+def target(kind: str, x0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """What the model is to answer when it sees x_t = alpha x0 + sigma e: e, v = alpha e - sigma x0, e - x0, or x0.
+
+    kind: epsilon, v_prediction, flow_prediction or sample; x0, noise (B, 4, h, w); alpha, sigma (B, 1, 1, 1).
+    """
+    if kind == "epsilon":
+        return noise
+    if kind == "v_prediction":
+        return alpha * noise - sigma * x0
+    if kind == "flow_prediction":
+        return noise - x0
+    if kind == "sample":
+        return x0
+    raise ValueError(f"The scheduler's prediction_type is {kind!r}; expected epsilon, v_prediction, sample or flow.")
+
+
+def denoising_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """|output - target|^2, the mean over channels and, as `weight` says, over pixels. (B, 4, h, w) twice -> (B,).
+
+    weight (B, 1, h, w) >= 0; a row without any weighs nothing.
+    """
+    error = (output - target).square().mean(1, keepdim=True)  # (B, 1, h, w)
+    return (error * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1e-6)
+
+
+def min_snr(kind: str, alpha: Tensor, sigma: Tensor, gamma: float) -> Tensor:
+    """The factor that makes a loss min(SNR, gamma) |x0 - x0'|^2, where SNR = (alpha / sigma)^2. (B,), (B,) -> (B,).
+
+    Of what the model predicts, x0' depends by sigma / alpha (e), by sigma (v and flow) or by 1 (x0).
+    """
+    snr = (alpha / sigma).square()
+    if kind == "epsilon":
+        return (gamma / snr).clamp(max=1)
+    return snr.clamp(max=gamma) * (1 if kind == "sample" else sigma.square())
+
+
+def draw(item: Row, rng: Generator, *, cell: int) -> Row:
+    """The item with what it is noised by: `noise` (4, h, w), normal, and `time` () in [0, 1), 1 being pure noise.
+
+    They are the row's own, so that nothing depends on batches and processes. `cell`: pixels of a latent's side.
+    """
+    height, width = item["image"].shape[-2:]
+    noise = torch.from_numpy(rng.standard_normal((4, height // cell, width // cell), dtype=np.float32))
+    return item | {"noise": noise, "time": torch.tensor(rng.random(dtype=np.float32))}
+
+
+class Denoising:
+    """The objective of the supervised stage, for `loop.Objective`: `loss(unet, batch)`, and `measure` without gradient.
+
+    scheduler: DDIM, or a flow matching one; its prediction_type is what is learnt, its noise what is learnt from.
+    """
+
+    def __init__(
+        self, vae: nn.Module, encode_text: Callable[[list[str]], Tensor], scheduler, settings: InpaintSettings
+    ):
+        self.vae, self.encode_text, self.scheduler, self.settings = vae, encode_text, scheduler, settings
+        self.kind = "flow_prediction" if is_flow(scheduler) else scheduler.config.prediction_type
+
+    def loss(self, unet: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """The mean over rows, and that inside the masks. `unet` must be the prepared module.
+
+        batch: `image` (B, 3, H, W) in [-1, 1], `mask` (B, 1, H, W) in {0, 1}, `prompt` of B strings, `noise`
+        (B, 4, h, w) and `time` (B,) as `draw` makes them.
+        """
+        x0, condition = self.begin(batch)
+        t = self.timestep(batch["time"])
+        alpha, sigma = signal_and_noise(self.scheduler, t)  # (B,)
+        wide = {"alpha": alpha.view(-1, 1, 1, 1), "sigma": sigma.view(-1, 1, 1, 1)}
+        noisy = wide["alpha"] * x0 + wide["sigma"] * batch["noise"]  # (B, 4, h, w)
+        output = predict(unet, self.scheduler, noisy, t, condition).float()
+        wanted, inside = target(self.kind, x0, batch["noise"], **wide), condition.mask
+        each = denoising_loss(output, wanted, inside + self.settings.outside * (1 - inside))  # (B,)
+        if self.settings.min_snr:
+            each = each * min_snr(self.kind, alpha, sigma, self.settings.min_snr)
+        return {"loss": each.mean(), "inside": denoising_loss(output, wanted, inside).mean()}
+
+    @torch.no_grad()
+    def begin(self, batch: Batch) -> tuple[Tensor, Condition]:
+        """Clean latents (B, 4, h, w), and the condition. Latents are the posterior's mode: nothing is drawn."""
+        image, mask = batch["image"], batch["mask"]
+        both = torch.cat([image, image * (1 - mask)]).to(self.vae.dtype)
+        x0, masked = (self.vae.encode(both).latent_dist.mode().float() * self.vae.config.scaling_factor).chunk(2)
+        return x0, encode(self.vae, image, mask, self.encode_text(batch["prompt"]), masked_latents=masked)
+
+    def timestep(self, time: Tensor) -> Tensor:
+        """Times (B,) in [0, 1) as the scheduler counts them: whole steps, or for a flow 1000 times the time."""
+        count = self.scheduler.config.num_train_timesteps
+        return time * count if is_flow(self.scheduler) else (time * count).long().clamp(max=count - 1)
+
+    @torch.no_grad()
+    def measure(self, unet: nn.Module, batches: list[Batch]) -> Tensor:
+        """The loss (), the mean over the rows of batches on the CPU."""
+        device, rows = self.vae.device, sum(len(batch["image"]) for batch in batches)
+        losses = []
+        for batch in batches:
+            there = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
+            losses.append(self.loss(unet, there)["loss"] * len(batch["image"]) / rows)
+        return torch.stack(losses).sum()
+
+
+def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: InpaintSettings) -> dict[str, float]:
+    """Tune the UNet of `pipe` on D_train; write output/unet, or output/lora; return its measures, on the main process.
+
+    What is written and measured are the weights that `train` keeps. pipe: as `base.open_base` gives it.
+    """
+    if settings.rank and sharded(accelerator):
+        raise ValueError("A LoRA fits on every process; launch with DDP instead of FSDP or ZeRO-3, or set rank to 0.")
+    skipped, draws = Skipped(), partial(draw, cell=pipe.vae_scale_factor)
+    with accelerator.main_process_first():
+        edits = open_data(settings.data, settings, skipped)
+        known = _open_held_out(pipe, settings, skipped) if settings.held_out else []
+    items = make_items(pipe, edits, settings, draws)
+    place(pipe, accelerator)
+    stage = Denoising(pipe.vae, partial(encode_text, pipe), training_scheduler(pipe.scheduler), settings)
+
+    def validate(unet: nn.Module) -> dict[str, float]:
+        """The held-out loss, the same on every process."""
+        return _named(accelerator.reduce(stage.measure(unet, known), "mean"))
+
+    kept = train(
+        accelerator,
+        [Objective(name="inpaint", model=pipe.unet, loss=stage.loss)],
+        open_batches(edits, items.prepare, settings, skipped, accelerator),
+        settings,
+        validate=validate if known else None,
+        data=edits.extent(),
+    )["inpaint"]
+    skipped.report()
+    measures = {}
+    if accelerator.is_main_process:
+        unet = write(accelerator, pipe.unet, kept, settings).to(accelerator.device).eval()
+        measures = _named(stage.measure(unet, known)) if known else {}
+    accelerator.wait_for_everyone()
+    return measures
+
+
+def _open_held_out(pipe: ByteEditInpaintPipeline, settings: InpaintSettings, skipped: Skipped) -> list[Batch]:
+    edits = open_data(settings.held_out, settings, skipped)
+    items = make_items(pipe, edits, settings, partial(draw, cell=pipe.vae_scale_factor))
+    return held_out_batches(edits, items, settings, skipped)
+
+
+def held_out_batches(edits: Edits, items: Items, settings: InpaintSettings, skipped: Skipped) -> list[Batch]:
+    """The first rows that can be used, in batches on the CPU.
+
+    Raises:
+        ValueError: there is none.
+    """
+    made: list[Row] = []
+    rows = chain.from_iterable(edits.shards) if edits.rows is None else edits.rows
+    for number, row in enumerate(rows):
+        if len(made) == settings.held_out_rows:
+            break
+        try:
+            made.append(items.prepare(row, np.random.default_rng((0, number))) | {"skipped": []})
+        except Unusable as reason:
+            skipped.add(str(reason))
+    if not made:
+        raise ValueError(f"{settings.held_out} has no row that can be used: {skipped}. Look at it, or leave it out.")
+    size = settings.batch_size
+    return [collate(made[first : first + size]) for first in range(0, len(made), size)]
+
+
+def _named(loss: Tensor) -> dict[str, float]:
+    """The loss, and what can be watched, since there higher is better."""
+    return {"loss": loss.item(), "minus_loss": -loss.item()}

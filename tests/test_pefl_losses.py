@@ -1,0 +1,90 @@
+"""The losses of feedback learning are their formulas; points are spread; settings that contradict are refused."""
+
+import math
+
+import pytest
+import torch
+from accelerate import PartialState
+
+from byteedit.training.pefl import (
+    FeedbackSettings,
+    differentiate_in_parts,
+    draw_points,
+    feature_loss,
+    pixel_loss,
+    reward_loss,
+)
+
+PartialState(cpu=True)
+
+
+def settings_for(**changes):
+    values = {"output": "run", "steps": 1, "batch_size": 3, "lr": 1e-3, "T": 8, "T1": 6, "T2": 4}
+    return FeedbackSettings(**values | changes)
+
+
+@pytest.mark.parametrize("points", [1, 2])
+def test_stratified_points_are_spread_and_the_same_on_every_process(points):
+    settings = settings_for(T=20, T1=15, T2=10, points=points)
+    torch.manual_seed(0)
+    draws = [draw_points(10 // points, settings) for _ in range(8)]
+    for drawn in draws:
+        assert drawn.shape == (10 // points, points)
+        assert sorted(drawn.flatten().tolist()) == list(range(1, 11))
+    assert len({tuple(drawn.flatten().tolist()) for drawn in draws}) > 1
+    few = torch.stack([draw_points(2, settings) for _ in range(60)])
+    assert set(few.flatten().tolist()) == set(range(1, 11))
+
+
+def test_uniform_points_are_of_each_row_alone():
+    settings = settings_for(T=20, T1=15, T2=10, points=3, sampling="uniform")
+    drawn = draw_points(40, settings)
+    assert all(len(set(row)) == 3 for row in drawn.tolist())
+    assert set(drawn.flatten().tolist()) == set(range(1, 11))
+
+
+def test_only_a_part_is_differentiated_at_a_time():
+    x0 = torch.randn(5, 4, 2, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    sizes = []
+
+    def terms(x0, part):
+        sizes.append((len(x0), part))
+        return {"loss": (x0**3).mean(), "other": x0.sum()}
+
+    loss = differentiate_in_parts(x0, terms, 2)
+    loss["loss"].backward()
+    assert sizes == [(2, slice(0, 2)), (2, slice(2, 4)), (1, slice(4, 5))]
+    torch.testing.assert_close(x0.grad, 3 * x0.detach() ** 2 / x0.numel())
+    assert loss["loss"].item() == pytest.approx((x0**3).mean().item(), rel=1e-5)
+
+
+def test_reward_losses_are_their_formulas():
+    score = torch.tensor([-1.5, 0.0, 3.0])
+    slow = sum(-math.log(1 / (1 + math.exp(-value))) for value in score.tolist()) / 3
+    assert reward_loss(score).item() == pytest.approx(slow, rel=1e-5)
+    assert reward_loss(score, "hinge", 2.0).item() == pytest.approx((3.5 + 2 + 0) / 3)
+    assert reward_loss(score, "linear").item() == pytest.approx(-0.5)
+    assert reward_loss(torch.tensor([-300.0])).item() == 300
+
+
+def test_the_other_losses_are_their_formulas():
+    image, edited = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
+    edited[0, :, 0, 0] = 1.0
+    inside = torch.tensor([[[[1.0, 0], [0, 0]]]])
+    assert pixel_loss(edited, image, torch.ones(1, 1, 2, 2)).item() == pytest.approx(0.125)
+    assert pixel_loss(edited, image, inside).item() == pytest.approx(0.5)
+    assert pixel_loss(edited, image, 1 - inside).item() == 0
+    assert feature_loss([torch.ones(2, 3), torch.zeros(1)], [torch.zeros(2, 3), torch.zeros(1)]).item() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"T1": 9}, "steps are 8/9/4; they must be T >= T1 >= T2 >= 1"),
+        ({"T2": 0}, "steps are 8/6/0"),
+        ({"points": 5}, "points is 5; a rollout passes 1 to T2 = 4"),
+    ],
+)
+def test_settings_that_contradict_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        settings_for(**changes)

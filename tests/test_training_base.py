@@ -1,0 +1,48 @@
+"""The checkpoint that is tuned: opened for training; its text, sizes and noise as in the pipeline and diffusers."""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler
+
+from byteedit import ByteEditInpaintPipeline
+from byteedit.data.edits import open_edits
+from byteedit.data.skipped import Skipped
+from byteedit.training.base import TuneSettings, encode_text, make_items, open_base, training_scheduler
+
+
+def settings_for(**changes):
+    values = {"output": "run", "base": "none", "data": "picturebook", "steps": 1, "batch_size": 1, "lr": 1e-3}
+    return TuneSettings(**values | changes)
+
+
+def test_text_is_encoded_as_the_pipeline_does(pipe):
+    prompt = ["a red boat on the lake", "", "two blue balloons " * 10]
+    theirs = pipe.encode_prompt(prompt, "cpu", 1, False)[0]
+    assert torch.equal(encode_text(pipe, prompt), theirs)
+
+
+def test_the_base_is_opened_for_training(pipe, parts, tmp_path):
+    pipe.save_pretrained(tmp_path / "base")
+    opened = open_base(settings_for(base=str(tmp_path / "base"), gradient_checkpointing=True))
+    assert all(value.requires_grad for value in opened.unet.parameters())
+    assert not any(value.requires_grad for part in (opened.vae, opened.text_encoder) for value in part.parameters())
+    assert opened.unet.is_gradient_checkpointing
+    ByteEditInpaintPipeline(**parts(in_channels=4)).save_pretrained(tmp_path / "plain")
+    with pytest.raises(ValueError, match="has 4 input channels; training needs 9"):
+        open_base(settings_for(base=str(tmp_path / "plain")))
+
+
+def test_pictures_take_the_models_size(pipe):
+    edits = open_edits("picturebook", Skipped())
+    assert make_items(pipe, edits, settings_for(size=0)).size == (64, 64)
+    assert make_items(pipe, edits, settings_for(size=48)).size == (48, 48)
+    with pytest.raises(ValueError, match="size is 33; the autoencoder needs a multiple of 2"):
+        make_items(pipe, edits, settings_for(size=33))
+
+
+def test_any_scheduler_of_a_checkpoint_says_what_noise_to_train_with():
+    scheduler = training_scheduler(PNDMScheduler(beta_start=0.001, prediction_type="v_prediction"))
+    assert isinstance(scheduler, DDIMScheduler)
+    assert (scheduler.config.beta_start, scheduler.config.prediction_type) == (0.001, "v_prediction")
+    flow = FlowMatchEulerDiscreteScheduler()
+    assert training_scheduler(flow) is flow
