@@ -217,6 +217,8 @@ def fit(
     kept = train(accelerator, [objective], batches, settings, validate=measure, data={"rows": len(rows)})
     model = accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
     model.load_state_dict(kept[settings.reward], strict=False)
+    if settings.half:
+        model.half().float()  # rounded as it will be read, for all that is measured from here on
     if preference:
         some = order(settings.seed, 0, len(rows))[: settings.standardise].tolist()
         _standardise(accelerator, stage, _loader(accelerator, stage, Subset(rows, some), settings))
