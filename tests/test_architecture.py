@@ -13,7 +13,7 @@ EXAMPLES = ROOT / "examples"
 
 # From the ground up; a room may use rooms of its own floor and below. A new module must be given a floor here.
 FLOORS = [
-    {"masks", "picturebook", "image", "seam", "provenance", "registration"},
+    {"masks", "picturebook", "image", "seam", "provenance", "registration", "schedule"},
     {"diffusion", "rewards", "data", "hub"},
     {"pipeline", "training", "evaluation"},
     {"batch"},
@@ -68,7 +68,7 @@ def packages(path: Path) -> set[str]:
 
 
 MODULES = [path for path in sources(PACKAGE) if path != PACKAGE / "__init__.py"]
-JUDGES = {"evaluate", "evaluate_rewards", "experts"}  # the examples that may see the gold judge
+JUDGES = {"compare", "evaluate", "evaluate_rewards", "experts", "train_boost"}  # may see the gold judge
 LEARNERS = [
     *sources(PACKAGE / "training", PACKAGE / "data", PACKAGE / "rewards"),
     *(path for path in sources(EXAMPLES) if path.stem not in JUDGES),

@@ -1,8 +1,8 @@
 """Pairs of captions for the alignment reward: one that fits the page, and one that is wrong or poor.
 
-A caption names one thing of a page, sometimes its size and the place, as prompts do. A wrong one has another kind,
-colour, size or place instead, such as the page does not show; a poor one leaves out what matters. What is learnt from
-is the train split's, which never shows the held-out combinations.
+A caption names one thing of a page or all of them, sometimes with sizes and the place, as prompts do. A wrong one has
+another kind, colour, size or place instead, such as the page does not show; a poor one leaves out what matters. What is
+learnt from is the train split's, which never shows the held-out combinations.
 
     python examples/picturebook/captions.py
 """
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from byteedit.data.preferences import ALIGNMENT
 from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, SIZES, Scene, Thing, scene
 
-COUNTS = {"train": 6000, "validation": 500, "test": 1000}
+COUNTS = {"train": 20_000, "validation": 500, "test": 1000}
 FIRST_SEED = 700_000  # of each split's scenes
 FAULTS = {"kind": 0.3, "colour": 0.3, "size": 0.1, "place": 0.15, "poor": 0.15}
 CHOICES = {"kind": KINDS, "colour": COLOURS, "size": SIZES}
@@ -41,20 +41,23 @@ def pair(seed: int, split: str) -> dict | None:
         return None
     thing = page.things[int(rng.integers(len(page.things)))]
     fault = str(rng.choice(list(FAULTS), p=list(FAULTS.values())))
+    told = page.things if rng.random() < 0.3 else (thing,)
     sized = fault == "size" or rng.random() < 0.5
     place = page.place if fault == "place" or rng.random() < 0.3 else ""
     if fault == "place":
-        bad = caption(thing, sized, other(rng, BACKGROUNDS.values(), place))
+        bad = caption(told, sized, other(rng, BACKGROUNDS.values(), place))
     elif fault == "poor":
         bad = str(rng.choice(["something", f"a {thing.kind}", with_article(f"{thing.colour} thing"), page.place]))
     else:
-        bad = caption(changed(thing, fault, page, rng), sized, place)
+        wrong = changed(thing, fault, page, rng)
+        bad = caption([wrong if one is thing else one for one in told], sized, place)
     image = Image.fromarray(page.render())
-    return {"image": image, "caption_chosen": caption(thing, sized, place), "caption_rejected": bad}
+    return {"image": image, "caption_chosen": caption(told, sized, place), "caption_rejected": bad}
 
 
-def caption(thing: Thing, sized: bool, place: str) -> str:
-    return f"{thing.phrase if sized else with_article(thing.name)} {place}".strip()
+def caption(things: Iterable[Thing], sized: bool, place: str) -> str:
+    phrases = (thing.phrase if sized else with_article(thing.name) for thing in things)
+    return f"{' and '.join(phrases)} {place}".strip()
 
 
 def changed(thing: Thing, fault: str, page: Scene, rng: Generator) -> Thing:

@@ -2,7 +2,8 @@
 
 Pairs told apart, by task or by what is wrong with the caption; the area under the ROC curve of generated pixels; the
 same after JPEG compression and after resizing; and how far a preference's certainty is from how often it is right. The
-data are the test split's: pages, colours in places and prompts that no reward was trained on.
+data are the test split's: pages, colours in places and prompts that no reward was trained on. With `--record`, pictures
+of the best and the worst by each reward go to docs/images.
 
     python examples/picturebook/evaluate_rewards.py --rewards .runs/rewards
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from sklearn.metrics import roc_auc_score
 
 from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Schema, Skipped, examples, load
@@ -25,6 +26,7 @@ from byteedit.picturebook import COLOURS, KINDS, SIZES
 from byteedit.rewards import CoherenceReward, PreferenceReward
 
 ROOT = Path(__file__).resolve().parents[2]
+BEST = 8  # pictures of the highest and of the lowest scores
 WORDS = {"kind": set(KINDS), "colour": set(COLOURS), "size": set(SIZES)}
 
 
@@ -35,7 +37,7 @@ class Settings:
     data: Path = Path(".runs/data")
     """Folder with the data sets of the same names."""
     record: bool = False
-    """File the figures in docs/results.json, under reward.*"""
+    """File the figures in docs/results.json, under reward.*, and draw the best and the worst."""
 
 
 def compressed(image: Image.Image) -> Image.Image:
@@ -113,19 +115,42 @@ def areas(model: CoherenceReward, edited: list[dict], change: Callable) -> list[
 
 def main(settings: Settings) -> None:
     judged, captions = rows(settings, "aesthetic", AESTHETIC), rows(settings, "alignment", ALIGNMENT)
-    open_ = {name: PreferenceReward.from_pretrained(settings.rewards / name) for name in ("aesthetic", "alignment")}
+    pixels = rows(settings, "coherence", COHERENCE)
+    aesthetic, alignment = (
+        PreferenceReward.from_pretrained(settings.rewards / name) for name in ("aesthetic", "alignment")
+    )
+    seeing = CoherenceReward.from_pretrained(settings.rewards / "coherence")
     found = {
-        "aesthetic": preference(open_["aesthetic"], judged, [row["task"] for row in judged], pictures=True),
-        "alignment": preference(open_["alignment"], captions, [fault(row) for row in captions], pictures=False),
-        "coherence": coherence(
-            CoherenceReward.from_pretrained(settings.rewards / "coherence"), rows(settings, "coherence", COHERENCE)
-        ),
+        "aesthetic": preference(aesthetic, judged, [row["task"] for row in judged], pictures=True),
+        "alignment": preference(alignment, captions, [fault(row) for row in captions], pictures=False),
+        "coherence": coherence(seeing, pixels),
     }
     for name, figures in found.items():
         for key, figure in figures.items():
             print(f"{name}.{key:32} {figure.value:.3f}   [{figure.low:.3f}, {figure.high:.3f}]   n = {figure.n}")
             if settings.record:
                 file(f"reward.{name}.{key}", figure)
+    if settings.record:
+        sides = ("caption_chosen", "caption_rejected")
+        draw("aesthetic", aesthetic, [(row[side], row["prompt"]) for row in judged for side in ("chosen", "rejected")])
+        draw("alignment", alignment, [(row["image"], row[side]) for row in captions for side in sides])
+        draw("coherence", seeing, [(row["image"], "") for row in pixels])
+
+
+def draw(name: str, model: PreferenceReward | CoherenceReward, pairs: list[tuple[Image.Image, str]]) -> None:
+    """The pictures with the highest scores above those with the lowest, each with its prompt."""
+    scores = model.score([image for image, _ in pairs], [prompt for _, prompt in pairs])
+    ranked = np.argsort(scores)[::-1].tolist()
+    side, below = 128, 26
+    sheet = Image.new("RGB", (BEST * (side + 4) - 4, 2 * (side + below)), "white")
+    for place, number in enumerate(ranked[:BEST] + ranked[-BEST:]):
+        image, prompt = pairs[number]
+        left, top = place % BEST * (side + 4), place // BEST * (side + below)
+        sheet.paste(image, (left, top))
+        first, _, second = prompt.partition(" and ")
+        label = f"{scores[number]:.1f} {first}" + (f"\n and {second}" if second else "")
+        ImageDraw.Draw(sheet).text((left, top + side), label, fill="black", font=ImageFont.load_default(9))
+    sheet.save(ROOT / "docs" / "images" / f"reward_{name}.png", optimize=True)
 
 
 def file(key: str, figure: Figure) -> None:

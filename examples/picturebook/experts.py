@@ -1,19 +1,22 @@
 """Judge the model's own answers: pairs for the aesthetic reward, masks for the coherence reward.
 
-The model answers every case four times, each time from another noise. The gold judge stands in for the paper's
-experts: it marks the four, and the best and the worst become a row of D_aes. Every answer with its mask is a row of
-D_coh, and so is its true picture, in which nothing is generated. What is learnt from is the train split's; the
-validation split is watched in training, and the test split is PictureBench. Nothing that trains may import this file.
+The model answers every case four times, each from another noise, in more steps and in fewer, with guidance and without,
+as feedback learning rolls out: so the answers differ. The gold judge stands in for the paper's experts: it marks the
+four, and the best and the worst become a row of D_aes; to learn from, every two that differ do, and the true picture
+with each. Every answer with its mask is a row of D_coh, and so is its true picture, in which nothing is generated. What
+is learnt from is the train split's; the validation split is watched in training, and the test split is PictureBench.
+Nothing that trains may import this file.
 
     torchrun --nproc-per-node 2 examples/picturebook/experts.py
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import datasets
+import numpy as np
 import torch
 import tyro
 from accelerate import PartialState
@@ -27,9 +30,13 @@ from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.evaluation.systems import answer
 from byteedit.picturebook import PAGE
 
-COUNTS = {"train": (480, 240, 240), "validation": (72, 36, 36), "test": (120, 60, 60)}
+COUNTS = {"train": (320, 60, 260), "validation": (40, 16, 32), "test": (120, 60, 60)}
 """Cases of each of `TASKS`."""
-ANSWERS = 4
+ANSWERS = ((8, None), (8, 1.0), (5, None), (4, 1.0))
+"""Denoising steps and guidance (None: the model's own) of each answer to a case."""
+APART = {"train": 0.1, "validation": TIE, "test": TIE}
+"""Marks: the least difference of a pair."""
+TOP = 5.0  # the mark of a true picture
 NOISES = 2_000_000  # apart in seed
 
 
@@ -39,42 +46,46 @@ class Settings:
     """The pipeline whose answers are judged."""
     output: Path = Path(".runs/data")
     """Folder of the data sets: answers, aesthetic, coherence. A run that finds answers there goes on from them."""
-    steps: int = 20
-    """Denoising steps."""
 
 
 def chosen(split: str) -> list[Case]:
     """The cases of a split, the three tasks one after the other."""
-    return [case for task, number in zip(TASKS, COUNTS[split], strict=True) for case in cases(task, split)[:number]]
+    return [case for task, number in zip(TASKS, COUNTS[split], strict=True) for case in cases(task, split, number)]
 
 
-def make(batch: list[Case], pipe, steps: int) -> list[dict]:
+def make(batch: list[Case], pipe) -> list[dict]:
     """Rows of `CANDIDATES` with the gold judge's marks: every case's answers, from noises of their own."""
-    rows = []
-    for case in batch:
-        noises = [replace(case, seed=case.seed + NOISES * n) for n in range(ANSWERS)]
-        many = [noises] if case.task != "outpainting" else [[one] for one in noises]
-        made = [image for some in many for image in answer(pipe, some, num_inference_steps=steps)]
-        rows.append(
-            {
-                "prompt": case.prompt or "",
-                "candidates": [Image.fromarray(image) for image in made],
-                "seeds": [noise.seed for noise in noises],
-                "image": Image.fromarray(case.picture),  # the true one
-                "mask": Image.fromarray(case.mask),
-                "task": case.task,
-                "marks": [quality(marks(case, image)) for image in made],
-            }
-        )
-    return rows
+    parts = [[case] for case in batch] if batch[0].task == "outpainting" else [batch]
+    made = []  # an answer to each case of the batch, once for each of ANSWERS
+    for n, (steps, guidance) in enumerate(ANSWERS):
+        options = {"num_inference_steps": steps} | ({"guidance_scale": guidance} if guidance else {})
+        noised = [[replace(case, seed=case.seed + NOISES * n) for case in part] for part in parts]
+        made.append([image for part in noised for image in answer(pipe, part, **options)])
+    return [row(case, images) for case, images in zip(batch, zip(*made, strict=True), strict=True)]
 
 
-def pairs(rows) -> Iterator[dict]:
-    """D_aes: the best and the worst of each row, unless they are worth about the same."""
+def row(case: Case, images: Sequence[np.ndarray]) -> dict:
+    return {
+        "prompt": case.prompt or "",
+        "candidates": [Image.fromarray(image) for image in images],
+        "seeds": [case.seed + NOISES * n for n in range(len(images))],
+        "image": Image.fromarray(case.picture),  # the true one
+        "mask": Image.fromarray(case.mask),
+        "task": case.task,
+        "marks": [quality(marks(case, image)) for image in images],
+    }
+
+
+def pairs(rows, split: str) -> Iterator[dict]:
+    """D_aes: the best and the worst of each row, unless they are worth about the same.
+
+    To learn from, every two, and the true picture with each, which is worth the highest mark.
+    """
     for row in rows:
-        if max(row["marks"]) - min(row["marks"]) >= TIE:
-            asked = {name: row[name] for name in ("prompt", "candidates", "task")}
-            yield from to_pairs(asked, row["marks"], rater="gold judge")
+        asked, worth = {name: row[name] for name in ("prompt", "candidates", "task")}, row["marks"]
+        if split == "train":
+            asked["candidates"], worth = [*row["candidates"], row["image"]], [*worth, TOP]
+        yield from to_pairs(asked, worth, every=split == "train", tie=APART[split], rater="gold judge")
 
 
 def pixels(rows) -> Iterator[dict]:
@@ -88,11 +99,11 @@ def pixels(rows) -> Iterator[dict]:
 def main(settings: Settings) -> None:
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
-    state = PartialState()
+    state = PartialState(cpu=not torch.accelerator.is_available())
     pipe = byteedit.ByteEditInpaintPipeline.from_pretrained(settings.model).to(state.device)
     pipe.set_progress_bar_config(disable=True)
     with state.main_process_first():
-        claim(settings.output / "answers", {"model": settings.model, "steps": settings.steps, "counts": COUNTS})
+        claim(settings.output / "answers", {"model": settings.model, "answers": ANSWERS, "counts": COUNTS})
     columns = CANDIDATES.features({*CANDIDATES.required, *CANDIDATES.optional}, decoded=True)
     columns["marks"] = datasets.List(datasets.Value("float32"))
     for split in COUNTS:
@@ -100,7 +111,7 @@ def main(settings: Settings) -> None:
         build_shards(
             settings.output / "answers" / split,
             todo,
-            partial(make, pipe=pipe, steps=settings.steps),
+            partial(make, pipe=pipe),
             columns,
             size=4,
             process=state.process_index,
@@ -117,8 +128,9 @@ def finish(output: Path) -> None:
     for split in COUNTS:
         files = sorted(str(file) for file in (output / "answers" / split).glob("*.parquet"))
         rows = datasets.load_dataset("parquet", data_files=files, split="train")
-        for name, make_rows, schema in (("aesthetic", pairs, AESTHETIC), ("coherence", pixels, COHERENCE)):
-            made = list(make_rows(rows))
+        judged = pairs(rows, split)
+        for name, made, schema in (("aesthetic", judged, AESTHETIC), ("coherence", pixels(rows), COHERENCE)):
+            made = list(made)
             columns = schema.features(made[0], decoded=True)
             (output / name).mkdir(exist_ok=True)
             columned = {column: [row[column] for row in made] for column in columns}

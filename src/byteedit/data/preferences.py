@@ -234,13 +234,16 @@ def _decode(name: str, value: Any, schema: Schema) -> Any:
     return [open_image(one, mode) for one in value] if isinstance(value, list) else open_image(value, mode)
 
 
-def to_pairs(row: Row, scores: Sequence[float], *, every: bool = False, rater: str | None = None) -> list[Row]:
+def to_pairs(
+    row: Row, scores: Sequence[float], *, every: bool = False, tie: float = 0.0, rater: str | None = None
+) -> list[Row]:
     """D_aes rows from a row of `CANDIDATES` and what its candidates are worth; none where all are worth the same.
 
     Args:
         row: Its images, decoded or not, are handed on as they are.
         scores: One for each candidate, higher is better; for a ranking, the negative ranks.
         every: All pairs of unequal score, instead of the best with the worst, as in the paper.
+        tie: Scores that differ by less than this are equal.
         rater: Who judged.
 
     Raises:
@@ -249,7 +252,7 @@ def to_pairs(row: Row, scores: Sequence[float], *, every: bool = False, rater: s
     candidates = row["candidates"]
     if len(scores) != len(candidates) or not all(map(math.isfinite, scores)):
         raise ValueError(f"{len(candidates)} candidates have the scores {list(scores)}; give each one finite number.")
-    pairs = beaten(scores)
+    pairs = [(better, worse) for better, worse in beaten(scores) if scores[better] - scores[worse] >= tie]
     if not every:
         pairs = sorted(pairs, key=lambda pair: scores[pair[1]] - scores[pair[0]])[:1]
     carried = {name: row[name] for name in ("image", "mask", "task") if name in row}

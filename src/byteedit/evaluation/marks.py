@@ -18,7 +18,7 @@ from byteedit.masks import dilate
 from byteedit.picturebook import COLOURS, Thing
 from byteedit.picturebook.sprites import sprite
 
-__all__ = ["HALF", "Marks", "marks", "measure", "preference", "quality"]
+__all__ = ["HALF", "SAME", "Marks", "marks", "measure", "preference", "quality"]
 
 WHOLE = 0.8  # share of the changes that a drawing must explain for the thing to be whole
 LIKENESS = 0.25  # what a thing is worth that a flat blob explains as well
@@ -30,6 +30,10 @@ BIN = 8  # levels of a channel that count as one colour
 FAINT = 4.0  # levels: smaller steps between neighbours hardly show
 SPREAD = 4.0  # levels by which the brightness of one region differs between pages of one place
 TIE = 0.3  # marks: the least difference in quality that decides
+SAME = {"structure_aesthetics": 0.06, "coherence": 0.04, "alignment": 0.5}
+"""Marks by which two answers must differ for one to win in a comparison; else they are the same. As among the paper's
+votes, a quarter of pairs is: so it is of pairs of validation answers by one model from two noises. Alignment is 0 or 1.
+"""
 HALF = {
     "colour": 11.0,
     "brightness": 20.0,

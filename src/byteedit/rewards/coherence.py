@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from byteedit.image import read_pictures, to_tensor
 from byteedit.rewards.pixels import check, evaluating, normalize, resize, scaled
+from byteedit.rewards.stem import build_stem
 
 __all__ = ["CoherenceReward", "CoherenceRewardConfig"]
 
@@ -26,6 +27,11 @@ class CoherenceRewardConfig(PreTrainedConfig):
     Args:
         vit_config: ViTConfig or its fields; None for ViT-B/16. Its `image_size` is that of the learned positions,
             which are interpolated for images of other sizes.
+        stem_widths: Channels after each halving of a convolutional stem in the place of the patch embedding, multiples
+            of 8, as in [32, 64, 128] for patches of 8; none for a plain ViT.
+        residual_gain: Gain of the high-pass residual, which the ViT sees as three more channels, tanh(gain (x - mean of
+            3 x 3)) with x in [-1, 1]; 0 for none. A decoder's traces are some levels high, and beside edges hard to
+            see. (Noise residuals in image forensics, such as arXiv 1805.04953.)
         image_size: Pixels that the shorter side is resized to before the ViT sees the image; None: it sees images as
             they come. The answer is of the image's own size either way.
         image_mean, image_std: What images are normalised with, of red, green and blue in [0, 1].
@@ -35,9 +41,15 @@ class CoherenceRewardConfig(PreTrainedConfig):
     sub_configs_defaults = {"vit_config": ViTConfig}  # noqa: RUF012
 
     vit_config: dict | PreTrainedConfig | None = None
+    stem_widths: list[int] | tuple[int, ...] = ()
+    residual_gain: float = 0.0
     image_size: int | None = None
     image_mean: list[float] | tuple[float, ...] = (0.5, 0.5, 0.5)
     image_std: list[float] | tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        self.vit_config.num_channels = 6 if self.residual_gain else 3
 
 
 class CoherenceReward(PreTrainedModel):
@@ -55,6 +67,9 @@ class CoherenceReward(PreTrainedModel):
         super().__init__(config)
         width, patch = config.vit_config.hidden_size, config.vit_config.patch_size
         self.vit = ViTModel(config.vit_config, add_pooling_layer=False)
+        if config.stem_widths:
+            stem = build_stem(config.stem_widths, width, patch, config.vit_config.num_channels)
+            self.vit.embeddings.patch_embeddings.projection = stem
         self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, patch**2))
         self.post_init()
 
@@ -63,7 +78,10 @@ class CoherenceReward(PreTrainedModel):
         check(image)
         size, wanted = tuple(image.shape[-2:]), self.config.image_size
         target = size if wanted is None else scaled(*size, wanted)
-        pixels = normalize(resize(image, target), self.config.image_mean, self.config.image_std)
+        resized = resize(image, target)
+        pixels = normalize(resized, self.config.image_mean, self.config.image_std)
+        if self.config.residual_gain:
+            pixels = torch.cat([pixels, residual(resized, self.config.residual_gain)], dim=1)
         logits = self.logits(pixels.to(self.dtype)).float()
         return logits if target == size else F.interpolate(logits, size, mode="bilinear", antialias=True)
 
@@ -115,6 +133,11 @@ class CoherenceReward(PreTrainedModel):
         """
         kwargs.setdefault("dtype", torch.float32)
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+
+def residual(image: Tensor, gain: float) -> Tensor:
+    """tanh(gain (x - the mean of 3 x 3 around it)), (B, 3, H, W) twice; at the border, of what there is."""
+    return torch.tanh(gain * (image - F.avg_pool2d(image, 3, stride=1, padding=1, count_include_pad=False)))
 
 
 def mirrored(length: int, target: int) -> list[int]:

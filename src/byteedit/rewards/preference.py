@@ -26,6 +26,7 @@ from transformers import (
 from transformers.activations import ACT2FN
 
 from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, fit, normalize, score
+from byteedit.rewards.stem import build_stem
 
 __all__ = ["PreferenceReward", "PreferenceRewardConfig"]
 
@@ -54,6 +55,8 @@ class PreferenceRewardConfig(PreTrainedConfig):
         vision_config: BlipVisionConfig or its fields. Images are fitted to its `image_size`.
         text_config: BlipTextConfig or its fields. Its `encoder_hidden_size` and `is_decoder` are set here: only with
             `is_decoder` do BLIP's layers have the cross-attention that looks at the image.
+        stem_widths: Channels after each halving of a convolutional stem in the place of the patch embedding, multiples
+            of 8, as in [32, 64, 128, 128] for patches of 16; none as ImageReward.
         mlp_widths: Widths between the text tower's and the one score.
         mlp_dropout: Dropout after all of these but the last. (ImageReward: 0.2, 0.2 and 0.1.)
         mlp_activation: Name of an activation after each of these, such as "gelu"; None as ImageReward.
@@ -69,6 +72,7 @@ class PreferenceRewardConfig(PreTrainedConfig):
 
     vision_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
+    stem_widths: list[int] | tuple[int, ...] = ()
     mlp_widths: list[int] | tuple[int, ...] = (1024, 128, 64, 16)
     mlp_dropout: float = 0.2
     mlp_activation: str | None = None
@@ -101,7 +105,11 @@ class PreferenceReward(PreTrainedModel):
 
     def __init__(self, config: PreferenceRewardConfig, tokenizer=None):
         super().__init__(config)
-        self.vision_model = BlipVisionModel(config.vision_config)
+        vision = config.vision_config
+        self.vision_model = BlipVisionModel(vision)
+        if config.stem_widths:
+            stem = build_stem(config.stem_widths, vision.hidden_size, vision.patch_size)
+            self.vision_model.embeddings.patch_embedding = stem
         self.text_model = BlipTextModel(config.text_config, add_pooling_layer=False)
         self.mlp = build_mlp(config)
         self.tokenizer = tokenizer
@@ -118,15 +126,21 @@ class PreferenceReward(PreTrainedModel):
         """Scores of images with prompts, differentiable to the pixels.
 
         image (B, 3, H, W) in [-1, 1], input_ids and attention_mask (B, L) as `tokenize` gives them -> (B,) float32.
+        With (kB, L), k prompts for each image, prompt n is scored with image n mod B, and each image is looked at once.
         """
-        if len(image) != len(input_ids):
+        if len(input_ids) % len(image):
             raise ValueError(f"{len(image)} images came with {len(input_ids)} prompts; give one prompt for each image.")
         config = self.config
-        pixels = normalize(fit(image, config.vision_config.image_size), config.image_mean, config.image_std)
-        seen = self.vision_model(pixels.to(self.dtype)).last_hidden_state  # (B, N, Dv)
+        seen = self.see(image).repeat(len(input_ids) // len(image), 1, 1)  # (kB, N, Dv)
         words = self.text_model(input_ids, attention_mask=attention_mask, encoder_hidden_states=seen, is_decoder=False)
         raw = self.mlp(words.last_hidden_state[:, 0]).squeeze(-1).float()  # (B,), of the first token
         return (raw - config.score_mean) / config.score_std
+
+    def see(self, image: Tensor) -> Tensor:
+        """What the vision tower makes of images: (B, 3, H, W) in [-1, 1] -> (B, N, Dv), the first for the whole."""
+        size, mean, std = self.config.vision_config.image_size, self.config.image_mean, self.config.image_std
+        pixels = normalize(fit(image, size), mean, std)
+        return self.vision_model(pixels.to(self.dtype)).last_hidden_state
 
     def tokenize(self, prompt: list[str]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` (B, L) of B prompts, cut off at the config's `max_length`."""

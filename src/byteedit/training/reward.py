@@ -107,8 +107,7 @@ class Preference:
         if self.reward == "aesthetic":
             image, prompt = torch.cat([batch["chosen"], batch["rejected"]]), 2 * batch["prompt"]
         else:
-            image = torch.cat([batch["image"], batch["image"]])
-            prompt = batch["caption_chosen"] + batch["caption_rejected"]
+            image, prompt = batch["image"], batch["caption_chosen"] + batch["caption_rejected"]
         return model(image, **self.model.tokenize(prompt)).chunk(2)
 
     def loss(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:

@@ -1,0 +1,46 @@
+"""Boost the shipped checkpoint on the shipped rewards, while the gold judge watches pictures that nothing learns from.
+
+This is `examples/train_pefl.py` with a judge: the rewards' scores must rise, and the validation split's marks tell
+whether the pictures become better. The weights that are kept are those with the best marks. Where the scores go on
+rising and the marks do not, the rewards are being cheated; log.jsonl holds both.
+
+    torchrun --nproc-per-node 2 examples/picturebook/train_boost.py examples/configs/picturebook/boost.yaml
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from accelerate import PartialState
+
+from byteedit.evaluation.marks import marks, quality
+from byteedit.evaluation.picturebench import TASKS, cases
+from byteedit.evaluation.scores import score
+from byteedit.evaluation.systems import answers
+from byteedit.training.boost import PeflSettings
+from byteedit.training.run import train_pefl
+from byteedit.training.settings import read
+
+WATCHED = {"editing": 20, "erasing": 6, "outpainting": 20}  # cases of the validation split
+STEPS = 8  # of their answers
+
+
+def judge(pipe) -> dict[str, float]:
+    """`gold`, the mean quality of this process's share of the watched cases, `right`, how many are as asked."""
+    state = PartialState(cpu=not torch.accelerator.is_available())
+    worth, right = [], []
+    for task in TASKS:
+        mine = cases(task, "validation", WATCHED[task])[state.process_index :: state.num_processes]
+        for case, image in zip(mine, answers(pipe, mine, num_inference_steps=STEPS), strict=True):
+            worth.append(quality(marks(case, image)))
+            right += [score(case, image)["right"]] if case.target else []
+    return {"gold": float(np.mean(worth)), "right": float(np.mean(right))}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit(f"{__doc__}\nName a preset first.")
+    train_pefl(tyro.cli(PeflSettings, default=read(PeflSettings, Path(sys.argv[1])), args=sys.argv[2:]), judge)
