@@ -1,0 +1,126 @@
+"""A rater at work: what is asked next, what was answered, how far it is. What an app needs behind its buttons.
+
+Everything is read from the study's folder when it is asked for, so that a rater may pause for a week, open two tabs, or
+be served by several processes. A name is all that a rater is known by. No app here.
+"""
+
+import json
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from byteedit.data.skipped import Skipped
+from byteedit.evaluation.human.answers import Answer, Value, append, check, check_id, latest, lock, read_file
+from byteedit.evaluation.human.studies import Question, Study
+from byteedit.provenance import write_atomically
+
+__all__ = ["Progress", "Rater", "join", "rater_key"]
+
+LONGEST = 60  # characters of a name; 4 bytes each fit into a file's name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a rater is."""
+
+    done: int
+    """Questions answered."""
+
+    total: int
+    """Questions asked of this rater."""
+
+
+def rater_key(name: str) -> str:
+    """What a rater is known by: the letters, marks, digits of a name in lower case, with - for all between them.
+
+    Raises:
+        ValueError: no letter or digit is left, or more than 60 characters are.
+    """
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    kept = (letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in folded)
+    key = "-".join("".join(kept).split())
+    if not 0 < len(key) <= LONGEST:
+        raise ValueError(f"the name {name!r} is not usable; expected 1 to {LONGEST} letters or digits.")
+    return key
+
+
+def join(study: Study, name: str) -> "Rater":
+    """The rater of that name, who goes on where they were. One who is new gets the place that the fewest have taken.
+
+    Raises:
+        ValueError: the name is not usable.
+    """
+    key = rater_key(name)
+    file = study.folder / "answers" / f"{key}.jsonl"
+    with lock(study):
+        if not file.exists():
+            taken = [_place(other) for other in (study.folder / "answers").glob("*.jsonl")]
+            place = min(range(len(study.places)), key=lambda place: (taken.count(place), place))
+            head = {"rater": key, "place": place, "joined": _now()}
+            write_atomically(file, json.dumps(head, ensure_ascii=False).encode() + b"\n")
+    return Rater(study, key, _place(file))
+
+
+def _place(file: Path) -> int:
+    with open(file, encoding="utf-8") as lines:
+        return json.loads(next(lines))["place"]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Rater:
+    """One rater of one study, as `join` gives them.
+
+    Attributes:
+        key: The name as it is kept.
+        questions: All that is asked of this rater, in order. Go back and forth in it freely.
+    """
+
+    def __init__(self, study: Study, key: str, place: int):
+        self.study, self.key = study, key
+        self.file = study.folder / "answers" / f"{key}.jsonl"
+        self.questions = [study.questions[id] for id in study.places[place]]
+
+    def answers(self) -> dict[str, Answer]:
+        """What this rater thinks now, by question id."""
+        return {answer.question: answer for answer in latest(read_file(self.file, self.study, Skipped()))}
+
+    def upcoming(self, count: int = 1) -> list[Question]:
+        """The next questions without an answer, `count` at most: the first to be shown, the others to be preloaded."""
+        answered = self.answers()
+        return [question for question in self.questions if question.id not in answered][:count]
+
+    def progress(self) -> Progress:
+        """How far this rater is."""
+        return Progress(done=len(self.answers()), total=len(self.questions))
+
+    def record(self, answer_id: str, question_id: str, value: Value, seconds: float | None = None) -> bool:
+        """Keep an answer, on the disk before this returns; False if one of that id is kept already.
+
+        To change an answer, answer again under a new id.
+
+        Args:
+            answer_id: Made by the client for this answer, such as a UUID, and sent again if it must send again.
+            question_id: One of this rater's questions.
+            value: See `Answer.value`.
+            seconds: How long the rater looked.
+
+        Raises:
+            ValueError: the question is not this rater's, or the value or an id is not one.
+        """
+        question = next((question for question in self.questions if question.id == question_id), None)
+        if question is None:
+            raise ValueError(f"question {question_id!r} is not asked of {self.key}.")
+        check_id(answer_id)
+        check(self.study, question, value)
+        with lock(self.study):
+            if any(answer.id == answer_id for answer in read_file(self.file, self.study, Skipped())):
+                return False
+            answer = Answer(
+                id=answer_id, question=question_id, rater=self.key, value=value, time=_now(), seconds=seconds
+            )
+            append(self.file, answer)
+        return True
