@@ -8,10 +8,9 @@ import numpy as np
 
 from byteedit.evaluation.judge import judge
 from byteedit.evaluation.picturebench import Case
+from byteedit.evaluation.scores.pixels import border_contrast, psnr
 
-__all__ = ["border_contrast", "psnr", "score"]
-
-CEILING = 60.0  # dB: what an exact match is given
+__all__ = ["score"]
 
 
 def score(case: Case, image: np.ndarray) -> dict:
@@ -52,22 +51,3 @@ def _against_wish(case: Case, image: np.ndarray) -> dict:
 def _against_truth(case: Case, image: np.ndarray) -> dict:
     measured = {"psnr": psnr(image, case.picture, case.mask)}
     return measured | ({"no_object": not judge(case, image).found} if case.task == "erasing" else {})
-
-
-def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB over the pixels inside `mask` (H, W), all channels alike; at most 60."""
-    difference = image[mask > 127].astype(float) - truth[mask > 127]
-    error = float((difference**2).mean())
-    return min(10 * np.log10(255**2 / error), CEILING) if error else CEILING
-
-
-def border_contrast(image: np.ndarray, mask: np.ndarray) -> float:
-    """Mean absolute difference (0..255, over channels) of all pairs of neighbours of which one lies inside the mask.
-
-    Neighbours share an edge. Over the same in the true picture, summed over cases, it is the *seam contrast*:
-    1 where the border looks as it does in the true picture, more where a seam shows.
-    """
-    image, inside = image.astype(np.float32), mask > 127
-    across = np.abs(np.diff(image, axis=1)).mean(-1)[inside[:, 1:] != inside[:, :-1]]
-    down = np.abs(np.diff(image, axis=0)).mean(-1)[inside[1:] != inside[:-1]]
-    return float(np.concatenate([across, down]).mean())

@@ -1,0 +1,56 @@
+"""Benchmarks of masked editing, each read from its own layout into a list of `EditCase`.
+
+`open_benchmark("editbench:DIR")` reads one by name, `describe` says what it is. Which layouts there are and which
+options they take is in docs/evaluation.md. Nothing is fetched but ImagenHub's set, where no folder of it is named.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from byteedit.evaluation.benchmarks.brushbench import read_brushbench
+from byteedit.evaluation.benchmarks.case import EditCase, asking, coverage
+from byteedit.evaluation.benchmarks.editbench import read_editbench
+from byteedit.evaluation.benchmarks.imagenhub import read_imagenhub
+from byteedit.evaluation.benchmarks.pages import read_picturebench
+from byteedit.evaluation.benchmarks.pairs import read_pairs
+from byteedit.evaluation.naming import open_named
+
+__all__ = ["BENCHMARKS", "EditCase", "asking", "coverage", "describe", "open_benchmark"]
+
+BENCHMARKS = {
+    "editbench": read_editbench,
+    "brushbench": read_brushbench,
+    "userbench": read_pairs,
+    "imagenhub": read_imagenhub,
+    "picturebench": read_picturebench,
+}
+
+
+def open_benchmark(text: str) -> list[EditCase]:
+    """The cases of a benchmark by name, such as "brushbench:DIR,where=outside"; their pictures are not read yet.
+
+    Raises:
+        ValueError: there is no such benchmark or option, or what lies there is of another layout, or two cases
+            share an id.
+    """
+    cases = open_named(BENCHMARKS, text, "benchmark")
+    ids = [case.id for case in cases]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+        raise ValueError(f"{text} has several cases called {twice[0]}; each needs a name of its own.")
+    if not cases:
+        raise ValueError(f"{text} has no cases.")
+    return cases
+
+
+def describe(cases: Sequence[EditCase]) -> str:
+    """One line: how many cases there are, and how much of the pictures their masks cover. Reads every mask.
+
+    Masks that cover more than half of the pictures are likely to be the wrong way round, and the line says so.
+    """
+    shares = coverage(cases)
+    span = f"{shares.min():.1%} to {shares.max():.1%}"
+    line = f"{len(cases)} cases; masks cover {shares.mean():.1%} of a picture ({span})"
+    if np.mean(shares) > 0.5:
+        line += "; that is much: are they white where to generate?"
+    return line

@@ -1,0 +1,67 @@
+"""Benchmarks, systems and scores by name, as they are typed: `NAME`, `NAME:PLACE` or `NAME:PLACE,option=value,...`.
+
+A name stands for a function in a plain dictionary; what follows the colon is its first argument (a folder, a model),
+and the options are its keyword-only arguments, converted to the types that these are annotated with.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+__all__ = ["open_named", "parse"]
+
+
+def parse(text: str) -> tuple[str, str | None, dict[str, str]]:
+    """Name, place and options of "name:place,option=value"; the place is None where there is none.
+
+    A place may hold colons and commas; the options are what comes after the last part without "=".
+
+    Raises:
+        ValueError: an option is given twice.
+    """
+    head, *rest = text.split(",")
+    while rest and "=" not in rest[0]:
+        head += "," + rest.pop(0)
+    pairs = [part.partition("=")[::2] for part in rest]
+    options = {key.strip(): value.strip() for key, value in pairs}
+    if len(options) < len(pairs):
+        raise ValueError(f"{text!r} gives an option twice; give each once.")
+    name, _, place = head.partition(":")
+    return name.strip(), place.strip() or None, options
+
+
+def open_named(openers: Mapping[str, Callable], text: str, what: str, **known: Any) -> Any:
+    """What the opener named in `text` gives for its place and options.
+
+    Args:
+        openers: functions by name, each `(place, *, option=default, ...)`.
+        text: such as "byteedit:my-model,steps=8".
+        what: the word for these things in an error, such as "system".
+        known: options that were given elsewhere, such as `device`; for openers that have them, and `text` outdoes them.
+
+    Raises:
+        ValueError: there is no such name or option, or a value is not of the option's type.
+    """
+    name, place, options = parse(text)
+    if name not in openers:
+        raise ValueError(f"there is no {what} called {name!r}; there are {', '.join(openers)}.")
+    hints = get_type_hints(openers[name])
+    parameters = inspect.signature(openers[name]).parameters.values()
+    allowed = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    if unknown := [key for key in options if key not in allowed]:
+        raise ValueError(f"{what} {name} has no option {unknown[0]!r}; it has {', '.join(allowed) or 'none'}.")
+    given = {key: value for key, value in known.items() if key in allowed}
+    return openers[name](place, **given | {key: _typed(key, value, hints[key]) for key, value in options.items()})
+
+
+def _typed(key: str, value: str, hint: Any) -> Any:
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ValueError(f"{key} is {value!r}; it is one of {', '.join(get_args(hint))}.")
+        return value
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType] or [hint]
+    try:
+        return kinds[0](value)
+    except ValueError:
+        raise ValueError(f"{key} is {value!r}; it takes a value of the type {kinds[0].__name__}.") from None

@@ -1,0 +1,264 @@
+"""A run: a benchmark's cases through systems and scores, all of it kept, so that a run that was stopped goes on.
+
+A run's folder holds `run.json` (benchmark, seed, versions, what measured), `figures.json` and for each system a folder
+with `system.json`, the answers as ID.png, `scores.jsonl` with a line a case, and `sets.json`. Such a folder is a system
+itself: `folder:RUN/SYSTEM`. A failing case is a line with its `error` and ends nothing; going on tries it again.
+"""
+
+import hashlib
+import io
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from byteedit.evaluation.benchmarks import EditCase, asking, describe, open_benchmark
+from byteedit.evaluation.benchmarks.case import open_picture
+from byteedit.evaluation.benchmarks.pages import PictureBenchCase
+from byteedit.evaluation.picturebench import TASKS
+from byteedit.evaluation.report import Figure, mean, rate, ratio
+from byteedit.evaluation.scores.opening import open_score
+from byteedit.evaluation.scores.views import Score
+from byteedit.evaluation.systems import System, answer_to, open_system
+from byteedit.provenance import write_atomically
+
+__all__ = ["Line", "RunSettings", "evaluate", "folder_of", "read_lines", "summarise"]
+
+PACKAGES = ("byteedit", "torch", "diffusers", "transformers", "numpy", "pillow")
+BATCH = 16  # cases that are scored at once
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What is run. A run may be gone on with, with more systems and scores, but not with another of the rest."""
+
+    benchmark: str
+    """As `open_benchmark` takes it, such as "editbench:DIR"."""
+
+    systems: tuple[str, ...]
+    """As `open_system` takes them."""
+
+    output: Path
+    """The run's folder."""
+
+    scores: tuple[str, ...] = ()
+    """As `open_score` takes them, beside `pixels` and, on PictureBench, `gold`, which are always there."""
+
+    prompt: str | None = None
+    """The kind of prompt that systems are asked for: full, simple or rich; None: the benchmark's first."""
+
+    seed: int = 0
+    """Added to the seed of every case."""
+
+    limit: int | None = None
+    """Only the first so many cases of each task."""
+
+    device: str = "cpu"
+    """Where models run."""
+
+
+def evaluate(settings: RunSettings, say: Callable[[str], None] = print) -> dict[str, dict[str, Figure]]:
+    """Make or go on with a run, and return its figures by system and name; they are written, too.
+
+    `say` is told what there is, what measures, and which cases failed.
+
+    Raises:
+        ValueError: what was asked for is not there, or the folder holds a run with other settings.
+    """
+    cases = _cases(settings)
+    say(f"{settings.benchmark}: {describe(cases)}")
+    _claim(settings.output / "run.json", _identity(settings, cases), versions=_versions())
+    for text in settings.systems:
+        _answer(open_system(text, settings.device), cases, folder_of(settings.output, text))
+    for text in _scores(settings, cases):
+        score = open_score(text, settings.device)
+        say(score.about)
+        for system in settings.systems:
+            _measure(score, text, cases, folder_of(settings.output, system))
+    figures = {}
+    for text in settings.systems:
+        lines, sets = read_lines(folder_of(settings.output, text)), folder_of(settings.output, text) / "sets.json"
+        _tell(text, lines, say)
+        figures[text] = summarise(lines) | (_set_figures(json.loads(sets.read_text())) if sets.is_file() else {})
+    _write_json(
+        settings.output / "figures.json", {s: {n: asdict(f) for n, f in fs.items()} for s, fs in figures.items()}
+    )
+    return figures
+
+
+def folder_of(run: Path, system: str) -> Path:
+    """Where a run keeps a system's answers: its text, with dashes for what does not belong in a file's name."""
+    return run / re.sub(r"[^\w.=]+", "-", system).strip("-.")
+
+
+def read_lines(folder: Path) -> list[Line]:
+    """The lines of a system's `scores.jsonl`, in the cases' order; none where there is no such file."""
+    file = folder / "scores.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+
+
+def summarise(lines: Sequence[Line]) -> dict[str, Figure]:
+    """Figures of a system's lines, as "TASK.SCORE": rates of what is true or false, else means, with intervals.
+
+    `seam` is over `seam_true` where that is known of all cases: 1 is no seam at all. What a line lacks is left out.
+    """
+    found = {}
+    for task in TASKS:
+        mine = [line for line in lines if line["task"] == task and "error" not in line]
+        for name in dict.fromkeys(key for line in mine for key in line["scores"]):
+            having = [line["scores"] for line in mine if name in line["scores"]]
+            values = [scores[name] for scores in having]
+            if name == "seam" and all("seam_true" in scores for scores in having):
+                found[f"{task}.seam"] = ratio(values, [scores["seam_true"] for scores in having])
+            elif all(isinstance(value, bool) for value in values):
+                found[f"{task}.{name}"] = rate(values)
+            elif all(isinstance(value, int | float) for value in values):
+                found[f"{task}.{name}"] = mean(values)
+    return found
+
+
+def _set_figures(sets: dict[str, dict[str, float]]) -> dict[str, Figure]:
+    """Distances of whole sets, which have no interval."""
+    return {
+        f"sets.{name}": Figure(value=value, low=value, high=value, n=int(numbers["n"]))
+        for numbers in sets.values()
+        for name, value in numbers.items()
+        if name != "n"
+    }
+
+
+def _cases(settings: RunSettings) -> list[EditCase]:
+    cases = asking(open_benchmark(settings.benchmark), settings.prompt)
+    chosen = [case for task in TASKS for case in [c for c in cases if c.task == task][: settings.limit]]
+    return [replace(case, seed=case.seed + settings.seed) for case in chosen]
+
+
+def _scores(settings: RunSettings, cases: Sequence[EditCase]) -> list[str]:
+    gold = ["gold"] if all(isinstance(case, PictureBenchCase) for case in cases) else []
+    return list(dict.fromkeys(["pixels", *gold, *settings.scores]))
+
+
+def _identity(settings: RunSettings, cases: Sequence[EditCase]) -> dict[str, Any]:
+    asked = [[case.id, case.task, case.seed, case.prompt] for case in cases]
+    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    told = {"benchmark": settings.benchmark, "prompt": settings.prompt, "seed": settings.seed, "limit": settings.limit}
+    return told | {"cases": len(cases), "cases_sha256": digest}
+
+
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in PACKAGES}
+
+
+def _claim(file: Path, settings: dict[str, Any], **notes: Any) -> None:
+    """Write settings, or make sure that those that are there are the same; notes are kept of every time they differ."""
+    settings = json.loads(json.dumps(settings))
+    earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    kept = {name: earlier.get(name, []) for name in notes}
+    before = {name: value for name, value in earlier.items() if name not in notes}
+    if before and before != settings:
+        name = next(name for name in settings | before if before.get(name) != settings.get(name))
+        raise ValueError(
+            f"{file.parent} was made with {name} {before.get(name)!r}, now it is {settings.get(name)!r};"
+            " choose another folder, or go on as it was begun."
+        )
+    notes = {name: kept[name] + ([note] if note not in kept[name] else []) for name, note in notes.items()}
+    _write_json(file, settings | notes)
+
+
+def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:
+    """A system's answers to the cases that it has not answered yet, each written as soon as it is there."""
+    _claim(folder / "system.json", dict(system.settings))
+    lines = {line["id"]: line for line in read_lines(folder)}
+    able = [case for case in cases if case.task in system.tasks]
+    todo = [case for case in able if case.id not in lines or not (folder / f"{case.id}.png").is_file()]
+    for case in tqdm(todo, folder.name, leave=False, disable=None):
+        began = time.perf_counter()
+        line = {"id": case.id, "task": case.task, "prompt": case.prompt, "seed": case.seed}
+        line |= {"attributes": dict(case.attributes), "scores": {}, "by": []}
+        try:
+            image = answer_to(system, case)
+        except Exception as error:  # one case must not end a run of hundreds
+            lines[case.id] = line | {"error": _words(error)}
+        else:
+            _write_picture(folder / f"{case.id}.png", image)
+            lines[case.id] = line | {"seconds": round(time.perf_counter() - began, 3)}
+        _write_lines(folder, [lines[c.id] for c in able if c.id in lines])
+
+
+def _measure(score: Score, text: str, cases: Sequence[EditCase], folder: Path) -> None:
+    """One score of a system's answers: of those that it has not measured yet, or, of a set, of all."""
+    lines = read_lines(folder)
+    by_id = {case.id: case for case in cases}
+    answered = [line for line in lines if "error" not in line]
+    if score.over_set:
+        _measure_set(score, text, [by_id[line["id"]] for line in answered], folder)
+        return
+    todo = [line for line in answered if text not in line["by"]]
+    for first in tqdm(range(0, len(todo), BATCH), f"{folder.name} {text}", leave=False, disable=None):
+        part = todo[first : first + BATCH]
+        for line, numbers in zip(part, _measured(score, [by_id[line["id"]] for line in part], folder), strict=True):
+            if isinstance(numbers, str):
+                line["unscored"] = line.get("unscored", {}) | {text: numbers}
+            else:
+                line["scores"] |= numbers
+                line["by"].append(text)
+                line.get("unscored", {}).pop(text, None)
+        _write_lines(folder, lines)
+
+
+def _measured(score: Score, cases: Sequence[EditCase], folder: Path) -> Iterator[dict[str, Any] | str]:
+    """Numbers for each case, or why there are none: all at once, and where that fails, one by one."""
+    try:
+        yield from score.measure(cases, [open_picture(folder / f"{case.id}.png") for case in cases])
+    except Exception as error:  # one case must not end a run of hundreds
+        if len(cases) == 1:
+            yield _words(error)
+        else:
+            for case in cases:
+                yield from _measured(score, [case], folder)
+
+
+def _measure_set(score: Score, text: str, cases: Sequence[EditCase], folder: Path) -> None:
+    file = folder / "sets.json"
+    sets = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if len(cases) > 1:
+        images = [open_picture(folder / f"{case.id}.png") for case in cases]
+        _write_json(file, sets | {text: score.measure(cases, images)[0]})
+
+
+def _tell(system: str, lines: Sequence[Line], say: Callable[[str], None]) -> None:
+    tasks = dict.fromkeys(line["task"] for line in lines)
+    say(f"{system}: {len(lines)} cases of {', '.join(tasks) or 'no task'}")
+    failed = [(line["id"], line["error"]) for line in lines if "error" in line]
+    failed += [(line["id"], f"{text}: {why}") for line in lines for text, why in line.get("unscored", {}).items()]
+    if failed:
+        say(f"  {len(failed)} failed: {', '.join(name for name, _ in failed)}; the first because {failed[0][1]}")
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _write_picture(file: Path, image: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    write_atomically(file, buffer.getvalue())
+
+
+def _write_lines(folder: Path, lines: Sequence[Line]) -> None:
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    write_atomically(folder / "scores.jsonl", text.encode())
+
+
+def _write_json(file: Path, content: Any) -> None:
+    write_atomically(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
