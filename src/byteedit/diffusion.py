@@ -205,5 +205,8 @@ def signal_and_noise(scheduler, timestep: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def decode(vae, latents: Tensor, **kwargs) -> Tensor:
-    """Pictures of latents, not clamped. (B, 4, h, w) -> (B, 3, H, W), about [-1, 1]. `kwargs` go to `vae.decode`."""
-    return vae.decode(latents / vae.config.scaling_factor, return_dict=False, **kwargs)[0]
+    """Pictures of latents, not clamped. (B, 4, h, w) -> (B, 3, H, W), about [-1, 1], in the autoencoder's precision.
+
+    `kwargs` go to `vae.decode`.
+    """
+    return vae.decode((latents / vae.config.scaling_factor).to(vae.dtype), return_dict=False, **kwargs)[0]

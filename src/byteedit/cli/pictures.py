@@ -45,17 +45,18 @@ class PictureCommand(Command):
     seed: Annotated[int | None, says("a random one, recorded in the result")] = None
     """Seed of the noise; the same seed gives the same picture."""
 
-    steps: Annotated[int | None, says("as the model recommends")] = None
+    steps: Annotated[int | None, says("as the model or its LoRA recommends")] = None
     """Denoising steps."""
 
-    guidance_scale: Annotated[float | None, says("as the model recommends")] = None
+    guidance_scale: Annotated[float | None, says("as the model or its LoRA recommends")] = None
     """How strongly the prompt is followed. At 1 there is no guidance, and a step takes half the time."""
 
     model: str = "picturebook"
     """A folder, a .safetensors file or a hub name; "picturebook" is the small model that comes with byteedit."""
 
     lora: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH[:WEIGHT]")] = ()
-    """A LoRA and, after a colon, its weight (1 without)."""
+    """A LoRA (a path, a hub name, or the name of one that ships) and, after a colon, its weight (1 without). One that
+    carries a schedule sets the defaults of --steps and --guidance-scale; of several, the last does."""
 
     device: Annotated[str | None, says("the accelerator, if there is one")] = None
     """Such as cpu, cuda, cuda:1 or mps."""

@@ -129,7 +129,7 @@ def load(command: PictureCommand):
     pipe = open_pipeline(command.model, getattr(torch, command.dtype))
     loras = [parse_lora(text) for text in command.lora]
     for i, (path, _) in enumerate(loras):
-        pipe.load_lora_weights(path, adapter_name=f"lora{i}")
+        pipe.load_lora_weights(find_lora(path), adapter_name=f"lora{i}")
     if loras:
         pipe.set_adapters([f"lora{i}" for i in range(len(loras))], [weight for _, weight in loras])
     return pipe.to(command.device or default_device())
@@ -143,6 +143,12 @@ def open_pipeline(model: str, dtype: torch.dtype = torch.float32):
     pipeline = byteedit.ByteEditInpaintPipeline
     opening = pipeline.from_single_file if single_file else pipeline.from_pretrained
     return opening(model, dtype=dtype)
+
+
+def find_lora(name: str) -> str:
+    """Where a LoRA is: in the package, if one of that name ships, else at that path or hub name."""
+    shipped = Path(byteedit.LORAS) / name
+    return str(shipped) if shipped.is_dir() else name
 
 
 def quiet() -> None:

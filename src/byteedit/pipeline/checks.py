@@ -11,7 +11,6 @@ import numpy as np
 
 from byteedit.image import LARGEST, SMALLEST, Picture
 
-INITS = (None, "noise", "masked", "image")
 OUTPUT_TYPES = {"pil": "pil", "np": "np", "numpy": "np", "pt": "pt", "latent": "latent"}
 RENAMED = {"callback": "callback_on_step_end", "callback_steps": "callback_on_step_end", "mask": "mask_image"}
 
@@ -24,23 +23,6 @@ def check_unknown(names: Iterable[str], known: Iterable[str]) -> None:
             f"did you mean {near[0]!r}?" if near else "see help(ByteEditInpaintPipeline.__call__) for those there are."
         )
         raise ValueError(f"Unknown argument {name!r}; {hint}")
-
-
-def check_schedule(strength: float, num_inference_steps, init: str | None, guidance_scale: float) -> None:
-    """Strength in (0, 1], whole steps above 0, a start that goes with the strength, a number for guidance."""
-    if not 0 < strength <= 1:
-        what = "keeps the picture as it is, so there is nothing to do" if strength == 0 else "is out of range"
-        raise ValueError(f"strength={strength} {what}; the value of strength should be above 0 and at most 1.")
-    if not isinstance(num_inference_steps, (int, np.integer)) or num_inference_steps < 1:
-        raise ValueError(f"num_inference_steps is {num_inference_steps!r}; give a whole number, 1 or more.")
-    if init not in INITS:
-        raise ValueError(f"init is {init!r}; give 'noise', 'masked', 'image', or None to let strength decide.")
-    if init == "noise" and strength < 1:
-        raise ValueError(
-            f"init='noise' starts from pure noise, strength={strength} does not; use init='masked' or strength=1."
-        )
-    if not np.isfinite(guidance_scale):
-        raise ValueError(f"guidance_scale is {guidance_scale}; give a finite number, 1 for no guidance.")
 
 
 def check_output(output_type: str) -> str:

@@ -28,7 +28,6 @@ from diffusers.image_processor import VaeImageProcessor
 from diffusers.loaders import (
     FromSingleFileMixin,
     IPAdapterMixin,
-    StableDiffusionLoraLoaderMixin,
     TextualInversionLoaderMixin,
 )
 from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
@@ -41,6 +40,7 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPV
 from byteedit import diffusion
 from byteedit.pipeline import checks
 from byteedit.pipeline.loading import modernised, pickled_only
+from byteedit.pipeline.loras import Loras
 from byteedit.pipeline.outpaint import outpaint
 from byteedit.pipeline.stages import Stages
 from byteedit.pipeline.words import Words
@@ -54,13 +54,14 @@ class ByteEditInpaintPipeline(
     StableDiffusionMixin,
     TextualInversionLoaderMixin,
     IPAdapterMixin,
-    StableDiffusionLoraLoaderMixin,
+    Loras,
     FromSingleFileMixin,
 ):
     """Edit, erase and outpaint pictures with a Stable-Diffusion-inpainting checkpoint (UNet of 9 channels, or 4).
 
     The components are those of diffusers' `StableDiffusionInpaintPipeline`. `num_inference_steps`, `guidance_scale`,
-    `strength` and `init` are the checkpoint's own defaults for a call, written to `model_index.json`.
+    `strength` and `init` are the checkpoint's own defaults for a call, written to `model_index.json`; a LoRA may bring
+    others. `schedule` has those that count now.
     """
 
     model_cpu_offload_seq = "text_encoder->image_encoder->unet->vae"
@@ -201,8 +202,8 @@ class ByteEditInpaintPipeline(
         """Fill the white part of `mask_image` by what `prompt` says, or, without a prompt, by what fits.
 
         Arguments are those of diffusers' `StableDiffusionInpaintPipeline`, plus `init` and `composite`. Here is what
-        differs: None is the checkpoint's own default in `strength`, `num_inference_steps`, `guidance_scale`
-        and `init`.
+        differs: None is the checkpoint's own default, or the LoRA's, in `strength`, `num_inference_steps`,
+        `guidance_scale` and `init`.
 
         Args:
             prompt: words, one string or a list. Without, or equal to `negative_prompt`, guidance is off.
@@ -233,11 +234,10 @@ class ByteEditInpaintPipeline(
         checks.check_prompts(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
         checks.check_unet(self.unet, self.vae)
         output_type, margin = checks.check_output(output_type), checks.check_crop(padding_mask_crop)
-        steps = self.config.num_inference_steps if num_inference_steps is None else num_inference_steps
-        strength = self.config.strength if strength is None else strength
-        init = self.config.init if init is None else init
-        self._guidance_scale = self.config.guidance_scale if guidance_scale is None else guidance_scale
-        checks.check_schedule(strength, steps, init, self._guidance_scale)
+        own = self.schedule.asked(
+            num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, strength=strength, init=init
+        )
+        self._guidance_scale, strength, init = own.guidance_scale, own.strength, own.init
         self._clip_skip, self._cross_attention_kwargs, self._interrupt = clip_skip, cross_attention_kwargs, False
 
         canvas = self._lay_out(image, mask_image, height, width, margin, composite)
@@ -247,7 +247,7 @@ class ByteEditInpaintPipeline(
         fields = self._encode_words(words.spread(count), num_images_per_prompt, adapters)
 
         device = fields["text"].device
-        steps = retrieve_timesteps(self.scheduler, steps, device, timesteps, sigmas)[1]
+        steps = retrieve_timesteps(self.scheduler, own.num_inference_steps, device, timesteps, sigmas)[1]
         timesteps, steps = self.get_timesteps(steps, strength, device)
         if steps < 1:
             raise ValueError(f"strength={strength} leaves no step of the schedule; raise it, or num_inference_steps.")
