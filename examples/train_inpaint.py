@@ -12,23 +12,11 @@ from pathlib import Path
 
 import tyro
 
-from byteedit.training.base import open_base
-from byteedit.training.loop import begin
+from byteedit.training.run import train_inpaint
 from byteedit.training.settings import read
-from byteedit.training.sft import InpaintSettings, fit
-
-
-def main(settings: InpaintSettings) -> None:
-    accelerator = begin(settings)
-    pipe = open_base(settings)
-    measures = fit(accelerator, pipe, settings)
-    if accelerator.is_main_process:
-        held_out = f": loss {measures['loss']:.4f} on held-out rows" if measures else ""
-        print(f"{settings.output / ('lora' if settings.rank else 'unet')}{held_out}")
-    accelerator.end_training()
-
+from byteedit.training.sft import InpaintSettings
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(f"{__doc__}\nName a preset first.")
-    main(tyro.cli(InpaintSettings, default=read(InpaintSettings, Path(sys.argv[1])), args=sys.argv[2:]))
+    train_inpaint(tyro.cli(InpaintSettings, default=read(InpaintSettings, Path(sys.argv[1])), args=sys.argv[2:]))

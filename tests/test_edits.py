@@ -250,4 +250,4 @@ def test_what_is_not_there_is_said(tmp_path):
 
 def test_the_schema_names_its_columns():
     assert list(EDITS.required) == ["image", "caption"]
-    assert EDITS.images == {"image", "instances"}
+    assert EDITS.images == {"image", "mask", "instances"}

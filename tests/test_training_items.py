@@ -28,7 +28,7 @@ def picture(width, height):
 
 def given(**row):
     """A row of D_train, not to be read from anywhere."""
-    return {"image": picture(24, 16), "caption": "a lake", "instances": [], "phrases": []} | row
+    return {"image": picture(24, 16), "caption": "a lake", "mask": None, "instances": [], "phrases": []} | row
 
 
 def items(**changes):
@@ -111,6 +111,15 @@ def test_masks_come_in_their_shares():
     assert np.mean([mask.all() for mask, _ in drawn]) == pytest.approx(0.25, abs=0.04)
     assert np.mean([prompt == "" for _, prompt in drawn]) == pytest.approx(0.2, abs=0.04)
     assert sum(MASK_PROBS.values()) == 1
+
+
+def test_a_row_with_a_mask_of_its_own_keeps_it_and_its_caption():
+    mask = blob((2, 3, 9, 12))
+    window = Window(box=(0, 0, 24, 16), size=(16, 24), flip=False)
+    items = Items(read=dict, size=(16, 24), drop_prompt=1.0)
+    for seed in range(4):
+        drawn, prompt = items._ask(given(mask=mask), window, np.random.default_rng(seed))
+        assert np.array_equal(drawn, np.asarray(mask)) and prompt == "a lake"
 
 
 def test_an_instance_brings_its_phrase_and_keeps_it():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
@@ -131,6 +132,22 @@ def test_what_is_watched_must_be_measured(tmp_path):
         run(settings_for(tmp_path, watch="gold", steps=2), validate=lambda model: {"silver": 1.0})
     with pytest.raises(ValueError, match="this stage has no validation"):
         run(settings_for(tmp_path, watch="gold"))
+
+
+def test_validation_comes_first_where_asked_and_its_sheet_is_written(tmp_path):
+    settings, sheet = settings_for(tmp_path, steps=2, validate_every=1), Image.new("RGB", (3, 2))
+    (tmp_path / "log.jsonl").write_text('{"step": 0, "validation/mark": 1}\n')  # of a run killed before any checkpoint
+    train(
+        begin(settings, cpu=True),
+        [Objective(name="toy", model=build(), loss=squared)],
+        Batches(dataset=ROWS, prepare=plain, batch_size=4),
+        settings,
+        validate=lambda model: {"mark": 0.5, "sheet": sheet},
+        validate_first=True,
+    )
+    measured = [line for line in lines(settings, "step", "validation/mark") if "validation/mark" in line]
+    assert measured == [{"step": step, "validation/mark": 0.5} for step in range(3)]
+    assert sorted(p.name for p in (tmp_path / "validation").iterdir()) == [f"step-0000{step}.png" for step in range(3)]
 
 
 def test_trackers_get_every_term(tmp_path):

@@ -13,7 +13,7 @@ from byteedit import ByteEditInpaintPipeline
 from byteedit.data.edits import open_edits
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import signal_and_noise, x0_of
-from byteedit.training.base import encode_text, make_items, open_base, training_scheduler
+from byteedit.training.base import encode_text, held_out_batches, make_items, open_base, training_scheduler
 from byteedit.training.loop import begin
 from byteedit.training.sft import (
     Denoising,
@@ -21,7 +21,6 @@ from byteedit.training.sft import (
     denoising_loss,
     draw,
     fit,
-    held_out_batches,
     min_snr,
     target,
 )

@@ -13,10 +13,14 @@ __version__ = "0.1.0"
 
 PICTUREBOOK = str(Path(__file__).parent / "assets" / "picturebook")
 """Folder of the small checkpoint that ships in the package, for `ByteEditInpaintPipeline.from_pretrained`."""
+REWARDS = str(Path(__file__).parent / "assets" / "rewards")
+"""Where rewards of its world lie in the package, if they ship: `aesthetic`, `alignment` and `coherence`."""
+LORAS = str(Path(__file__).parent / "assets" / "loras")
+"""Where LoRAs on it lie in the package, if they ship."""
 
 _MODULES = {"ByteEditInpaintPipeline": "byteedit.pipeline"}
 
-__all__ = ["PICTUREBOOK", "ByteEditInpaintPipeline", "__version__"]
+__all__ = ["LORAS", "PICTUREBOOK", "REWARDS", "ByteEditInpaintPipeline", "__version__"]
 
 
 def __getattr__(name: str):

@@ -4,7 +4,7 @@ A card says the base, the data, the settings, the held-out numbers and shows pic
 here. Built on huggingface_hub, which keeps the token.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ CARD = """---
 # {title}
 
 {summary}
+
+{usage}
 
 | | |
 |---|---|
@@ -50,6 +52,9 @@ def write_card(
     settings: Mapping[str, Any],
     measures: Mapping[str, float],
     samples: Mapping[str, Image.Image],
+    usage: str = "",
+    tags: Sequence[str] = ("reward-model",),
+    base_model: str | None = None,
 ) -> Path:
     """Write README.md into `folder`, and the sample pictures beside it; returns the card's path.
 
@@ -61,15 +66,19 @@ def write_card(
         settings: Settings of the training, by name.
         measures: Numbers on data that it was not trained on, by name.
         samples: Pictures by what they show.
+        usage: How it is opened, in Markdown.
+        tags: What the hub files it under, beside byteedit.
+        base_model: The hub's name of what training started from, where it is there.
     """
     shown = []
     for number, (what, picture) in enumerate(samples.items(), 1):
         picture.save(folder / f"sample-{number}.png")
         shown.append(f"{what}\n\n![{what}](sample-{number}.png)")
     text = CARD.format(
-        metadata=ModelCardData(library_name="byteedit", tags=["byteedit", "reward-model"]).to_yaml(),
+        metadata=ModelCardData(library_name="byteedit", tags=["byteedit", *tags], base_model=base_model).to_yaml(),
         title=title,
         summary=summary,
+        usage=usage,
         base=base,
         data=data,
         measures=_table({name: f"{value:.4g}" for name, value in measures.items()}),

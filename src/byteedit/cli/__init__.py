@@ -1,4 +1,4 @@
-"""The command line: `byteedit edit|erase|outpaint|demo|score|train|convert|env`.
+"""The command line: `byteedit edit|erase|outpaint|demo|score|evaluate|study|train|convert|env`.
 
 Glue only. Each command is a dataclass whose fields are its options and whose `run` does the work and imports what it
 needs, so that `byteedit --help` loads no torch. Exit codes: 0 done, 1 failed, 2 wrong usage; an error is one line on
@@ -19,8 +19,10 @@ from byteedit.cli.command import Command, UsageError
 from byteedit.cli.convert import Convert
 from byteedit.cli.demo import Demo
 from byteedit.cli.env import Env
+from byteedit.cli.evaluate import Evaluate
 from byteedit.cli.pictures import Edit, Erase, Outpaint
 from byteedit.cli.score import Score
+from byteedit.cli.study import Study
 from byteedit.cli.train import Train
 
 __all__ = ["main"]
@@ -31,6 +33,8 @@ Commands = (
     | Annotated[Outpaint, tyro.conf.subcommand("outpaint")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Score, tyro.conf.subcommand("score")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Study, tyro.conf.subcommand("study")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Env, tyro.conf.subcommand("env")]
@@ -74,6 +78,8 @@ def parse(arguments: Sequence[str]) -> Command:
         if not stop.code:
             raise
         raise UsageError(_flatten(printed.getvalue())) from None
+    except ValueError as error:  # options that contradict one another
+        raise UsageError(str(error)) from error
 
 
 def execute(command: Command) -> int:

@@ -11,9 +11,12 @@ from byteedit.cli.command import Command
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Command):
-    """Train a reward. For several processes: `accelerate launch --no_python byteedit train ...`."""
+    """Train a reward, or tune an inpainting model on pictures (inpaint), on rewards (pefl), or for few steps (fast).
 
-    stage: tyro.conf.Positional[Literal["reward"]]
+    For several processes: `accelerate launch --no_python byteedit train ...`.
+    """
+
+    stage: tyro.conf.Positional[Literal["reward", "inpaint", "pefl", "fast"]]
     """What is trained."""
 
     preset: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PRESET")]
@@ -23,9 +26,18 @@ class Train(Command):
     """A setting that shall differ from the preset, as in --set data=my-data --set steps=100."""
 
     def run(self) -> None:
-        """Train, or go on training; print where the reward is and what it is worth."""
+        """Train, or go on training; print where the finished weights are and what they are worth."""
+        from byteedit.training import run
+        from byteedit.training.boost import PeflSettings
+        from byteedit.training.phases import FastSettings
         from byteedit.training.reward import RewardSettings
-        from byteedit.training.run import train_reward
         from byteedit.training.settings import read
+        from byteedit.training.sft import InpaintSettings
 
-        train_reward(read(RewardSettings, self.preset, self.set))
+        kind, train = {
+            "reward": (RewardSettings, run.train_reward),
+            "inpaint": (InpaintSettings, run.train_inpaint),
+            "pefl": (PeflSettings, run.train_pefl),
+            "fast": (FastSettings, run.train_fast),
+        }[self.stage]
+        train(read(kind, self.preset, self.set))

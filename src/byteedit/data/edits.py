@@ -24,8 +24,9 @@ from byteedit.picturebook import scene
 
 __all__ = ["EDITS", "Edits", "decode_row", "draw_page", "open_edits"]
 
-EDITS = Schema({"image": IMAGE, "caption": TEXT}, {"instances": IMAGES, "phrases": List(TEXT)})
-"""D_train: a picture and what it shows. An instance is the mask of one object, 255 = the object; a phrase names it."""
+EDITS = Schema({"image": IMAGE, "caption": TEXT}, {"mask": IMAGE, "instances": IMAGES, "phrases": List(TEXT)})
+"""D_train: a picture and what it shows. An instance is the mask of one object, 255 = the object; a phrase names it. A
+row with a `mask` of its own, 255 = generate here, is learnt from under that one, and its caption says what is there."""
 
 PAGES = 1_000_000  # scenes of the picturebook that count as one epoch
 
@@ -104,10 +105,11 @@ def decode_row(row: Row, *, root: Path | None = None, caption: str = "caption") 
     """The columns of EDITS, decoded, of a row whose images are stored; paths are relative to `root`.
 
     Raises:
-        Unusable: picture or caption is missing or broken, or instances do not fit the picture or their phrases.
+        Unusable: picture or caption is missing or broken, or masks do not fit the picture, or instances their phrases.
     """
+    mask = open_image(store(row["mask"], root), "L") if row.get("mask") else None
     instances = [open_image(store(one, root), "L") for one in row.get("instances") or []]
-    return _fitting(open_image(store(row["image"], root)), row[caption], instances, row.get("phrases") or [])
+    return _fitting(open_image(store(row["image"], root)), row[caption], instances, row.get("phrases") or [], mask)
 
 
 def _decode(row: Any, first: Callable[[Any], Row]) -> Row:
@@ -125,11 +127,19 @@ def draw_page(seed: int, *, split: str = "train") -> Row:
     return _fitting(PIL.Image.fromarray(page.render()), page.caption, instances, [one.phrase for one in page.things])
 
 
-def _fitting(image: PIL.Image.Image, caption: Any, instances: list[PIL.Image.Image], phrases: list[str]) -> Row:
+def _fitting(
+    image: PIL.Image.Image,
+    caption: Any,
+    instances: list[PIL.Image.Image],
+    phrases: list[str],
+    mask: PIL.Image.Image | None = None,
+) -> Row:
     if not isinstance(caption, str):
         raise Unusable("missing caption")
+    if mask and mask.size != image.size:
+        raise Unusable("mask of another size")
     if any(one.size != image.size for one in instances):
         raise Unusable("instance of another size")
     if phrases and (len(phrases) != len(instances) or not all(isinstance(phrase, str) for phrase in phrases)):
         raise Unusable("phrases that do not match the instances")
-    return {"image": image, "caption": caption, "instances": instances, "phrases": phrases}
+    return {"image": image, "caption": caption, "mask": mask, "instances": instances, "phrases": phrases}

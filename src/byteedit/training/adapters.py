@@ -1,7 +1,8 @@
 """LoRA on a UNet: which layers are trained, and a file that our pipeline and diffusers' own load alike.
 
 The adapters are peft's. Rank, alpha and layers travel in the file's metadata; without them a LoRA would load at another
-strength. No training here. Source: LoRA (arXiv 2106.09685).
+strength. So does the schedule that it is to be used with, where it has one. No training here.
+Source: LoRA (arXiv 2106.09685).
 """
 
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import torch
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
-from peft import LoraConfig, get_peft_model_state_dict
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import nn
 
-__all__ = ["LoraSettings", "add_lora", "save_lora"]
+from byteedit.schedule import Schedule
+
+__all__ = ["LoraSettings", "add_lora", "fill_lora", "save_lora"]
 
 NAME = "default"  # of the adapter in training; who loads the file chooses another
+FILE = "pytorch_lora_weights.safetensors"
 
 
 @dataclass(kw_only=True)
@@ -55,10 +59,42 @@ def add_lora(unet: nn.Module, settings: LoraSettings) -> None:
             parameter.data = parameter.data.float()
 
 
-def save_lora(unet: nn.Module, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
-    """Write the LoRA that `unet` carries, for `load_lora_weights(folder)`; returns the file."""
+def fill_lora(unet: nn.Module, source: str | Path) -> None:
+    """Give the LoRA that `unet` carries the weights of a saved one: a folder, a file or a hub name.
+
+    Raises:
+        ValueError: that one has other layers, another rank, or another alpha.
+    """
+    state, _, metadata = StableDiffusionLoraLoaderMixin.lora_state_dict(str(source), return_lora_metadata=True)
+    layers = {name.removeprefix("unet."): value for name, value in state.items()}
+    ours, config = get_peft_model_state_dict(unet, adapter_name=NAME), unet.peft_config[NAME]
+    shapes = [{name: value.shape for name, value in each.items()} for each in (ours, layers)]
+    alpha = (metadata or {}).get("unet.lora_alpha", config.lora_alpha)
+    if shapes[0] != shapes[1] or alpha != config.lora_alpha:
+        rank = next((len(value) for name, value in layers.items() if "lora_A" in name), "unknown")
+        raise ValueError(
+            f"The LoRA at {source} (rank {rank}, alpha {alpha}) is not one of rank {config.r}, alpha "
+            f"{config.lora_alpha} and the layers in targets; set rank, alpha and targets as it was trained with."
+        )
+    set_peft_model_state_dict(unet, layers, adapter_name=NAME)
+
+
+def save_lora(
+    unet: nn.Module, folder: Path, dtype: torch.dtype = torch.float32, schedule: Schedule | None = None
+) -> Path:
+    """Write the LoRA that `unet` carries, for `load_lora_weights(folder)`; returns the file.
+
+    Our pipeline takes the `schedule` for its own where the LoRA is loaded; others load the weights all the same.
+    """
     layers = {name: value.to(dtype) for name, value in get_peft_model_state_dict(unet, adapter_name=NAME).items()}
-    StableDiffusionLoraLoaderMixin.save_lora_weights(
-        folder, unet_lora_layers=layers, unet_lora_adapter_metadata=unet.peft_config[NAME].to_dict()
+    metadata = {f"unet.{name}": value for name, value in unet.peft_config[NAME].to_dict().items()}
+    StableDiffusionLoraLoaderMixin.write_lora_layers(
+        StableDiffusionLoraLoaderMixin.pack_weights(layers, "unet"),
+        str(folder),
+        is_main_process=True,
+        weight_name=FILE,
+        save_function=None,
+        safe_serialization=True,
+        lora_adapter_metadata=metadata | (schedule.to_lora() if schedule else {}),
     )
-    return folder / "pytorch_lora_weights.safetensors"
+    return Path(folder) / FILE

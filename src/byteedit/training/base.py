@@ -5,7 +5,11 @@ UNet, what requires a gradient is trained. It must have 9 channels, to see the m
 """
 
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers import DDIMScheduler, UNet2DConditionModel
@@ -14,14 +18,20 @@ from torch import Tensor, nn
 import byteedit
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.edits import Edits, open_edits
+from byteedit.data.images import Unusable
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
 from byteedit.training.adapters import LoraSettings, add_lora, save_lora
+from byteedit.training.batches import Batch, Row
 from byteedit.training.items import Items, ItemSettings, Then
+from byteedit.training.settings import Settings
+from byteedit.training.streams import collate
 
 __all__ = [
     "TuneSettings",
+    "as_written",
     "encode_text",
+    "held_out_batches",
     "make_items",
     "open_base",
     "open_data",
@@ -35,10 +45,29 @@ __all__ = [
 class TuneSettings(ItemSettings, LoraSettings):
     """The settings of a stage that tunes an inpainting model. With a rank, a LoRA is trained, else all of the UNet."""
 
+    free: ClassVar[frozenset[str]] = Settings.free | {"half", "push"}
+
     base: str
     """Checkpoint that is tuned, in diffusers layout: a folder, a hub name, or picturebook for the one that ships."""
     gradient_checkpointing: bool = False
     """Compute the UNet's activations twice instead of keeping them: about a third slower, much less memory."""
+    held_out: str = ""
+    """Where rows are that are never trained on, as in `data`; they are what is measured. Without, nothing is."""
+    held_out_rows: int = 32
+    """How many of them are measured, from the first; mask, prompt and noise of each are always the same."""
+    half: bool = False
+    """Write the finished weights in float16, half as large; they are measured as written."""
+    push: str = ""
+    """Repository of the hub that the finished weights are uploaded to; without, nothing is."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.targets = tuple(self.targets)
+
+    @property
+    def written(self) -> Path:
+        """The folder of the finished weights."""
+        return self.output / ("lora" if self.rank else "unet")
 
 
 def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
@@ -105,14 +134,40 @@ def make_items(pipe: ByteEditInpaintPipeline, edits: Edits, settings: ItemSettin
     )
 
 
-def write(accelerator: Accelerator, unet: nn.Module, kept: dict[str, Tensor], settings: TuneSettings) -> nn.Module:
-    """Write the weights that are kept to output/unet, or output/lora; returns the UNet with them."""
+def held_out_batches(edits: Edits, items: Items, settings: TuneSettings, skipped: Skipped) -> list[Batch]:
+    """The first rows that can be used, in batches on the CPU.
+
+    Raises:
+        ValueError: there is none.
+    """
+    made: list[Row] = []
+    rows = chain.from_iterable(edits.shards) if edits.rows is None else edits.rows
+    for number, row in enumerate(rows):
+        if len(made) == settings.held_out_rows:
+            break
+        try:
+            made.append(items.prepare(row, np.random.default_rng((0, number))) | {"skipped": []})
+        except Unusable as reason:
+            skipped.add(str(reason))
+    if not made:
+        raise ValueError(f"{settings.held_out} has no row that can be used: {skipped}. Look at it, or leave it out.")
+    size = settings.batch_size
+    return [collate(made[first : first + size]) for first in range(0, len(made), size)]
+
+
+def as_written(kept: dict[str, Tensor], settings: TuneSettings) -> dict[str, Tensor]:
+    """Weights as they will be read, rounded if the settings say so."""
+    return {name: value.half().float() for name, value in kept.items()} if settings.half else kept
+
+
+def write(unet: nn.Module, kept: dict[str, Tensor], settings: TuneSettings) -> nn.Module:
+    """Write the weights that are kept to output/unet, or output/lora; returns the UNet with them, as they are read."""
+    dtype, kept = torch.float16 if settings.half else torch.float32, as_written(kept, settings)
     if settings.rank:
-        unet = accelerator.unwrap_model(unet, keep_fp32_wrapper=False)
         unet.load_state_dict(kept, strict=False)
-        save_lora(unet, settings.output / "lora")
+        save_lora(unet, settings.written, dtype)
     else:
         unet = UNet2DConditionModel.from_config(unet.config)
         unet.load_state_dict(kept)
-        unet.save_pretrained(settings.output / "unet")
-    return unet
+        unet.to(dtype).save_pretrained(settings.written)
+    return unet.float()

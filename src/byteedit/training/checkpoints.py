@@ -1,7 +1,8 @@
 """What a run is made of, and how it survives a kill: checkpoints that are whole or not there, and the best weights.
 
 accelerate writes models, optimisers, schedules and random states; beside them lie `run.json` (step, best measure, the
-settings that decide the run's course) and the running means of the weights. Nothing here unpickles objects.
+settings that decide the run's course) and the running means of the weights. Of a model, what is not trained is not
+written: whoever goes on opens it from where it came. Nothing here unpickles objects.
 """
 
 import json
@@ -59,7 +60,9 @@ class Run:
         if self.accelerator.is_main_process:
             shutil.rmtree(new, ignore_errors=True)
         self.accelerator.wait_for_everyone()
+        hook = self.accelerator.register_save_state_pre_hook(leave_out_frozen)
         self.accelerator.save_state(new)
+        hook.remove()
         if self.accelerator.is_main_process:
             save_file(self._means(), new / "means.safetensors")
             state = {"progress": vars(self.progress), "course": self.course}
@@ -88,7 +91,8 @@ class Run:
         last = self.checkpoints()[-1]
         state = json.loads((last / "run.json").read_text())
         self._compare(state["course"], last)
-        self.accelerator.load_state(last)
+        whole = self.accelerator.distributed_type == DistributedType.DEEPSPEED  # which writes models by itself
+        self.accelerator.load_state(last, **({} if whole else {"strict": False}))
         self.progress = Progress(**state["progress"])
         means = load_file(last / "means.safetensors")
         for name, ema in self.means.items():
@@ -152,6 +156,14 @@ class Run:
             }
         with self.averaged():
             return self.weights()
+
+
+def leave_out_frozen(models: list[nn.Module], states: list[dict[str, Tensor]], folder: str) -> None:
+    """Take the parameters that are not trained out of what accelerate will write. It has no states where sharded."""
+    for model, state in zip(models, states, strict=False):
+        for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                del state[name]
 
 
 def sharded(accelerator: Accelerator) -> bool:

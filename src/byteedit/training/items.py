@@ -48,8 +48,8 @@ class ItemSettings(Settings):
     """Shares of the kinds of mask; they need not sum to 1. (Paper: four kinds and, for editing, instance; global .25.
     Rows without instances share theirs out among the kinds other than global)"""
     drop_prompt: float = 0.1
-    """Probability that a prompt is left out; under an instance mask it never is, so that no words stay the way to
-    erase. (stable-diffusion-inpainting: 0.1)"""
+    """Probability that a prompt is left out; under an instance's mask or a row's own it never is, so that no words stay
+    the way to erase. (stable-diffusion-inpainting: 0.1)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,10 @@ class Items:
         return self.then(item, rng) if self.then else item
 
     def _ask(self, row: Row, window: Window, rng: Generator) -> tuple[np.ndarray, str]:
-        """Mask and prompt; an instance's phrase with its mask, if there is one."""
+        """Mask and prompt: the row's own, or an instance's mask with its phrase, or a mask that is drawn."""
+        if row["mask"]:
+            inside = window.show(row["mask"], Resampling.BILINEAR) >= 128
+            return np.where(inside, 255, 0).astype(np.uint8), row["caption"]
         shares = np.array(list(self.mask_probs.values()))
         kind = str(rng.choice(list(self.mask_probs), p=shares / shares.sum()))
         if kind != "instance":

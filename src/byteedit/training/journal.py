@@ -1,4 +1,4 @@
-"""What a run tells: means of every term to log.jsonl, to the trackers and beside the progress bar.
+"""What a run tells: means of every term to log.jsonl, to the trackers and beside the progress bar; pictures as PNG.
 
 Terms stay on their device until a line is written, so that logging does not make the accelerator wait.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from PIL.Image import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -26,7 +27,7 @@ class Journal:
         if accelerator.is_main_process and self.file.exists():
             lines = [line for line in self.file.read_text().splitlines(keepends=True) if line.endswith("\n")]
             kept = self.file.with_suffix(".new")
-            kept.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+            kept.write_text("".join(line for line in lines if step and json.loads(line)["step"] <= step))
             kept.replace(self.file)
 
     def advance(self) -> None:
@@ -56,6 +57,12 @@ class Journal:
                 log.write(json.dumps({"step": step, **rounded}) + "\n")
             self.bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
         self.accelerator.log(values, step=step)
+
+    def show(self, step: int, sheet: Image) -> None:
+        """A picture of the validation, to validation/step-STEP.png."""
+        folder = self.file.parent / "validation"
+        folder.mkdir(exist_ok=True)
+        sheet.save(folder / f"step-{step:05}.png")
 
     def close(self) -> None:
         """End the bar."""

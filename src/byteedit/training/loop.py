@@ -21,6 +21,7 @@ from accelerate.utils import (
 )
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
+from PIL.Image import Image
 from torch import Tensor, nn
 
 from byteedit.training.batches import Batch, Stream
@@ -30,7 +31,7 @@ from byteedit.training.settings import Settings
 
 __all__ = ["Objective", "begin", "train"]
 
-Validate = Callable[..., dict[str, float]]
+Validate = Callable[..., dict[str, float | Image]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,8 @@ class Update:
 
 def begin(settings: Settings, **kwargs) -> Accelerator:
     """The accelerator of a run, and the same seed for all; before models are built. `kwargs` go to `Accelerator`."""
+    # accelerate takes several processes without a GPU for one each, unless told that there is none
+    kwargs = {"cpu": not torch.accelerator.is_available()} | kwargs
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
         gradient_accumulation_plugin=GradientAccumulationPlugin(settings.accumulate, sync_with_dataloader=False),
@@ -84,14 +87,16 @@ def train(
     settings: Settings,
     *,
     validate: Validate | None = None,
+    validate_first: bool = False,
     data: dict[str, Any] | None = None,
 ) -> dict[str, dict[str, Tensor]]:
     """Train, or go on training; returns the trained parameters that are kept, by objective and name.
 
     These are the best that were validated where a measure is watched, else the last, averaged if set so; the models
     themselves hold the last. `validate(*models)` is called on every process, with the prepared models in evaluation
-    mode and without gradient. `data` says in numbers or words what the data are, such as {"rows": 1000}; a run goes on
-    only with the same.
+    mode and without gradient; with `validate_first` before the first step, too. It gives measures, the same on every
+    process; on the main one a picture called "sheet" among them is written to validation/step-STEP.png. `data` says in
+    numbers or words what the data are, such as {"rows": 1000}; a run goes on only with the same.
 
     Raises:
         FloatingPointError: a term or a gradient is not finite; names it and the step.
@@ -105,6 +110,8 @@ def train(
     journal = Journal(accelerator, settings.output, progress.step, settings.steps)
     batches = stream.stream(progress.step * settings.accumulate, settings.steps * settings.accumulate)
     began = time.monotonic() - progress.seconds
+    if validate_first and progress.step == 0:
+        _validate(run, validate, settings, journal)
     while not _finished(progress, settings):
         for _ in range(settings.accumulate):
             _update(accelerator, updates, next(batches), settings.clip, progress.step + 1, journal)
@@ -194,6 +201,8 @@ def _validate(run: Run, validate: Validate, settings: Settings, journal: Journal
     progress, models = run.progress, run.models.values()
     with run.averaged(), torch.no_grad():
         measures = validate(*(model.eval() for model in models))
+        if sheet := measures.pop("sheet", None):
+            journal.show(progress.step, sheet)
         journal.write(progress.step, {f"validation/{name}": value for name, value in measures.items()})
         if settings.watch:
             if settings.watch not in measures:

@@ -55,6 +55,8 @@ class FeedbackSettings(Settings):
     """The loss of a reward R: -log s(R) (Eq. 2), max(0, margin - R), or -R."""
     margin: float = 2.0
     """Where the hinge ends."""
+    prompted: tuple[str, ...] = ("alignment",)
+    """Rewards that say nothing of a picture without prompt; such rows do not count in their loss."""
     weight: float = 0.01
     """Weight of the perceptual feedback loss, Eq. 4. (Paper; under Adam only its size beside other losses matters)"""
     eta: float = 1.0
@@ -65,23 +67,30 @@ class FeedbackSettings(Settings):
     """What the rewards see: the decode as it is, or pasted into the input."""
     part: int = 1
     """Predictions that are decoded and scored at once: fewer take less memory; 0 takes all."""
+    decode_checkpointing: bool = False
+    """Compute the decoder's activations twice instead of keeping them: more time, less memory."""
 
     def __post_init__(self):
         super().__post_init__()
+        self.prompted = tuple(self.prompted)
         if not 1 <= self.T2 <= self.T1 <= self.T:
             raise ValueError(f"steps are {self.T}/{self.T1}/{self.T2}; they must be T >= T1 >= T2 >= 1.")
         if not 1 <= self.points <= self.T2:
             raise ValueError(f"points is {self.points}; a rollout passes 1 to T2 = {self.T2} steps with gradient.")
 
 
-def reward_loss(score: Tensor, shape: str = "logistic", margin: float = 2.0) -> Tensor:
-    """Eq. 2, -log s(R), which is softplus(-R); or its hinge or linear form. Standardised scores (B,) -> ()."""
+def reward_loss(score: Tensor, shape: str = "logistic", margin: float = 2.0, counts: Tensor | None = None) -> Tensor:
+    """Eq. 2, -log s(R), which is softplus(-R); or its hinge or linear form. Standardised scores (B,) -> ().
+
+    counts (B,) in {0, 1}: rows that count; the others add 0 to the mean.
+    """
     losses = {
         "logistic": lambda: F.softplus(-score),
         "hinge": lambda: F.relu(margin - score),
         "linear": lambda: -score,
     }
-    return losses[shape]().mean()
+    each = losses[shape]()
+    return (each if counts is None else each * counts).mean()
 
 
 def pixel_loss(edited: Tensor, image: Tensor, weight: Tensor) -> Tensor:
@@ -167,13 +176,14 @@ class Feedback:
     """The objective of feedback learning, for `loop.Objective`: `prepare` a row, then `loss(unet, batch)`.
 
     rewards: each with its weight, by name; called with images as they are decoded, about [-1, 1], and prompts.
-    features: of L_vgg; None leaves it out. unet: the bare module, which the rollout without gradient calls.
+    features: of L_vgg; None leaves it out. unet: the bare module, which the rollout without gradient calls; None where
+    no process holds whole parameters, and only the prepared one can be called.
     scheduler: DDIM, or a flow matching one, of which x_t = alpha x_0 + sigma e.
     """
 
     def __init__(
         self,
-        unet: nn.Module,
+        unet: nn.Module | None,
         vae: nn.Module,
         encode_text: Callable[[list[str]], Tensor],
         scheduler,
@@ -183,6 +193,8 @@ class Feedback:
     ):
         self.unet, self.vae, self.encode_text, self.scheduler = unet, vae, encode_text, scheduler
         self.rewards, self.settings, self.features = dict(rewards), settings, features
+        if settings.decode_checkpointing:
+            vae.enable_gradient_checkpointing()
         self.cell = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels of a latent's side
 
     def draw_noise(self, row: Row, rng) -> Row:
@@ -199,7 +211,8 @@ class Feedback:
         """
         condition, latents, timesteps = self.begin(batch)
         points = draw_points(len(latents), self.settings)
-        noisy, steps, rows = approach(self.unet, self.scheduler, condition, latents, timesteps, points)
+        inner = unet if self.unet is None else self.unet
+        noisy, steps, rows = approach(inner, self.scheduler, condition, latents, timesteps, points)
         t = timesteps[len(timesteps) - steps]  # (N,)
         output = predict(unet, self.scheduler, noisy, t, condition.rows(rows))
         x0 = x0_of(self.scheduler, output, t, noisy).float()  # (N, 4, h, w)
@@ -231,16 +244,28 @@ class Feedback:
         self, x0: Tensor, image: Tensor, mask: Tensor, prompt: list[str], features: list[Tensor] | None
     ) -> dict[str, Tensor]:
         """Decode predictions (n, 4, h, w) and score them: `loss`, and what it is made of."""
-        settings = self.settings
         edited = decode(self.vae, x0.to(self.vae.dtype)).float()  # (n, 3, H, W), about [-1, 1]
-        seen = edited if settings.sees == "decoded" else mask * edited + (1 - mask) * image
+        seen = edited if self.settings.sees == "decoded" else mask * edited + (1 - mask) * image
+        return self.weigh(edited, seen, image, mask, prompt, features)
+
+    def weigh(
+        self,
+        edited: Tensor,
+        seen: Tensor,
+        image: Tensor,
+        mask: Tensor,
+        prompt: list[str],
+        features: list[Tensor] | None,
+    ) -> dict[str, Tensor]:
+        """Eq. 4 of decoded predictions (n, 3, H, W), and each of its terms; `seen` is what the rewards see of them."""
+        settings = self.settings
         scores = {name: reward(seen, prompt) for name, (reward, _) in self.rewards.items()}
         weight = {"image": torch.ones_like(mask), "unmasked": 1 - mask, "masked": mask}[settings.region]
         found = {f"score/{name}": score.mean() for name, score in scores.items()}
-        found |= {
-            f"reward/{name}": reward_loss(score, settings.reward_shape, settings.margin)
-            for name, score in scores.items()
-        }
+        asked = torch.tensor([float(bool(words)) for words in prompt], device=mask.device)  # (n,)
+        for name, score in scores.items():
+            counts = asked if name in settings.prompted else None
+            found[f"reward/{name}"] = reward_loss(score, settings.reward_shape, settings.margin, counts)
         found["reg"] = pixel_loss(edited, image, weight)
         if features is not None:
             found["vgg"] = feature_loss(self._features_of(edited), features)

@@ -5,12 +5,16 @@ from datasets import Dataset
 
 from byteedit.hub import push, write_card
 from byteedit.rewards import CoherenceReward, PreferenceReward
+from byteedit.training import boost, phases, sft
+from byteedit.training.base import open_base
+from byteedit.training.cards import describe
 from byteedit.training.loop import begin
 from byteedit.training.reward import RewardSettings, fit, open_rows
 from byteedit.training.samples import samples
 from byteedit.training.towers import build
+from byteedit.training.watching import Judge
 
-__all__ = ["train_reward"]
+__all__ = ["train_fast", "train_inpaint", "train_pefl", "train_reward"]
 
 LEARNT = {
     "aesthetic": "Says how pleasing a picture is: a `PreferenceReward`, trained on pairs of pictures (Eq. 1).",
@@ -56,3 +60,51 @@ def publish(
     print(f"{folder}: {shown} on {len(held_out)} held-out rows")
     if settings.push:
         print(push(folder, settings.push))
+
+
+def train_inpaint(settings: sft.InpaintSettings) -> dict[str, float]:
+    """Fine-tune an inpainting model, or go on, into output/unet or output/lora; returns its held-out measures."""
+    accelerator = begin(settings)
+    measures = sft.fit(accelerator, open_base(settings), settings)
+    summary = "An inpainting model that has learnt to denoise pictures under masks, as ByteEdit's (arXiv 2404.04860)."
+    describe(accelerator, settings, "Inpainting model", summary, measures)
+    accelerator.end_training()
+    return measures
+
+
+def train_pefl(settings: boost.PeflSettings, judge: Judge | None = None) -> dict[str, float]:
+    """Tune an inpainting model on rewards, or go on, into output/unet or output/lora; returns its measures.
+
+    judge: measures of its own, as in `boost.fit`; only scripts that may see what no reward was trained on give one.
+    """
+    accelerator = begin(settings)
+    measures = boost.fit(accelerator, open_base(settings), settings, judge)
+    followed = ", ".join(f"{name} (weight {weight:g})" for name, weight in settings.rewards.items() if weight)
+    summary = f"An inpainting model tuned by ByteEdit's perceptual feedback learning (arXiv 2404.04860) on {followed}."
+    describe(accelerator, settings, "Boosted inpainting model", summary, measures)
+    accelerator.end_training()
+    return measures
+
+
+def train_fast(settings: phases.FastSettings, judge: Judge | None = None) -> dict[str, float]:
+    """Accelerate an inpainting model, phase by phase, or go on in the phase where a run was; the last one's measures.
+
+    Each phase writes to output/PHASE/lora, or output/PHASE/checkpoint. judge: as in `train_pefl`.
+    """
+    kept, measures = None, {}
+    for phase in settings.each():
+        accelerator = begin(phase)
+        pipe, discriminator = phases.open_models(phase, kept)
+        kept, measures = phases.fit(accelerator, pipe, discriminator, phase, judge)
+        own = pipe.schedule
+        calls = f"{own.num_inference_steps} steps, of which the share {own.strength:g} is run, without guidance"
+        summary = (
+            f"An inpainting model tuned by ByteEdit's acceleration (arXiv 2404.04860) for {calls}. byteedit knows that "
+            "from the file; elsewhere, ask for it in the call."
+        )
+        describe(accelerator, phase, f"Inpainting model for {phase.T} steps", summary, measures)
+        for tracker in accelerator.trackers:
+            tracker.finish()
+        accelerator.free_memory()
+    accelerator.end_training()
+    return measures

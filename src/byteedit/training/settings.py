@@ -3,12 +3,12 @@
 A stage adds its own fields in a subclass. `read` makes settings from a preset and overrides. Loads no torch.
 """
 
-from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
-__all__ = ["Settings", "read"]
+__all__ = ["Settings", "changed", "read"]
 
 Kind = TypeVar("Kind")
 
@@ -91,13 +91,24 @@ def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
         if not equals:
             raise ValueError(f"expected name=value, got {override!r}; write for example lr=1e-4.")
         values[name] = yaml.safe_load(value)
+    checked = _checked(kind, values, preset)
+    needed = {field.name for field in fields(kind) if field.default is field.default_factory is MISSING}
+    if missing := sorted(needed - set(checked)):
+        raise ValueError(f"{preset}: {', '.join(missing)} must be given, there or as name=value.")
+    return kind(**checked)
+
+
+def changed(settings: Kind, values: Mapping[str, Any], where: str) -> Kind:
+    """The settings with other `values`, which are checked as those of a preset are; `where` they stand, for errors."""
+    return replace(settings, **_checked(type(settings), values, where))
+
+
+def _checked(kind: type, values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
+    """The values with their types, if there are fields of their names."""
     known = {setting.name: setting for setting in fields(kind)}
     if unknown := sorted(set(values) - set(known)):
-        raise ValueError(f"{preset}: no settings are called {', '.join(unknown)}; there are {', '.join(known)}.")
-    needed = {name for name, setting in known.items() if setting.default is setting.default_factory is MISSING}
-    if missing := sorted(needed - set(values)):
-        raise ValueError(f"{preset}: {', '.join(missing)} must be given, there or as name=value.")
-    return kind(**{name: _typed(name, known[name].type, value) for name, value in values.items()})
+        raise ValueError(f"{where}: no settings are called {', '.join(unknown)}; there are {', '.join(known)}.")
+    return {name: _typed(name, known[name].type, value) for name, value in values.items()}
 
 
 def _typed(name: str, kind: Any, value: Any) -> Any:

@@ -8,7 +8,6 @@ Sources: Stable Diffusion's inpainting, ByteEdit (arXiv 2404.04860), min-SNR (ar
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 
 import numpy as np
 import torch
@@ -17,18 +16,24 @@ from numpy.random import Generator
 from torch import Tensor, nn
 
 from byteedit import ByteEditInpaintPipeline
-from byteedit.data.edits import Edits
-from byteedit.data.images import Unusable
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import Condition, encode, is_flow, predict, signal_and_noise
-from byteedit.training.base import TuneSettings, encode_text, make_items, open_data, place, training_scheduler, write
+from byteedit.training.base import (
+    TuneSettings,
+    encode_text,
+    held_out_batches,
+    make_items,
+    open_data,
+    place,
+    training_scheduler,
+    write,
+)
 from byteedit.training.batches import Batch, Row
 from byteedit.training.checkpoints import sharded
-from byteedit.training.items import Items
 from byteedit.training.loop import Objective, train
-from byteedit.training.streams import collate, open_batches
+from byteedit.training.streams import open_batches
 
-__all__ = ["Denoising", "InpaintSettings", "denoising_loss", "draw", "fit", "held_out_batches", "min_snr", "target"]
+__all__ = ["Denoising", "InpaintSettings", "denoising_loss", "draw", "fit", "min_snr", "target"]
 
 
 @dataclass(kw_only=True)
@@ -39,10 +44,6 @@ class InpaintSettings(TuneSettings):
     """Weight of the loss outside the mask; inside it is 1. (Stable Diffusion: 1, the mean over all pixels)"""
     min_snr: float = 0.0
     """Gamma of the min-SNR weighting of timesteps, for which its paper takes 5; 0 does without. (arXiv 2303.09556)"""
-    held_out: str = ""
-    """Where rows are that are never trained on, as in `data`; their loss is measured. Without, nothing is."""
-    held_out_rows: int = 32
-    """How many of them are measured, from the first; mask, prompt, timestep and noise of each are always the same."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -180,7 +181,7 @@ def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: Inpai
     skipped.report()
     measures = {}
     if accelerator.is_main_process:
-        unet = write(accelerator, pipe.unet, kept, settings).to(accelerator.device).eval()
+        unet = write(pipe.unet, kept, settings).to(accelerator.device).eval()
         measures = _named(stage.measure(unet, known)) if known else {}
     accelerator.wait_for_everyone()
     return measures
@@ -190,27 +191,6 @@ def _open_held_out(pipe: ByteEditInpaintPipeline, settings: InpaintSettings, ski
     edits = open_data(settings.held_out, settings, skipped)
     items = make_items(pipe, edits, settings, partial(draw, cell=pipe.vae_scale_factor))
     return held_out_batches(edits, items, settings, skipped)
-
-
-def held_out_batches(edits: Edits, items: Items, settings: InpaintSettings, skipped: Skipped) -> list[Batch]:
-    """The first rows that can be used, in batches on the CPU.
-
-    Raises:
-        ValueError: there is none.
-    """
-    made: list[Row] = []
-    rows = chain.from_iterable(edits.shards) if edits.rows is None else edits.rows
-    for number, row in enumerate(rows):
-        if len(made) == settings.held_out_rows:
-            break
-        try:
-            made.append(items.prepare(row, np.random.default_rng((0, number))) | {"skipped": []})
-        except Unusable as reason:
-            skipped.add(str(reason))
-    if not made:
-        raise ValueError(f"{settings.held_out} has no row that can be used: {skipped}. Look at it, or leave it out.")
-    size = settings.batch_size
-    return [collate(made[first : first + size]) for first in range(0, len(made), size)]
 
 
 def _named(loss: Tensor) -> dict[str, float]:

@@ -1,0 +1,187 @@
+"""Feedback learning as a whole stage: rewards and data are opened, a UNet is tuned on them, watched, and written.
+
+What is learnt is `pefl`'s, the loop that learns is `loop`, what is opened and written `base`'s, what is watched in
+between `watching`'s. A measure that no reward was trained on, the gold judge, comes from outside as `judge`: nothing
+that trains may know it. Source: ByteEdit (arXiv 2404.04860), "Boost".
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from accelerate import Accelerator
+from PIL.Image import Image
+from torch import nn
+
+import byteedit
+from byteedit import ByteEditInpaintPipeline
+from byteedit.data.skipped import Skipped
+from byteedit.rewards import PreferenceReward
+from byteedit.rewards.opening import open_reward
+from byteedit.training.base import (
+    TuneSettings,
+    as_written,
+    encode_text,
+    held_out_batches,
+    make_items,
+    open_data,
+    place,
+    training_scheduler,
+    write,
+)
+from byteedit.training.batches import Batch
+from byteedit.training.checkpoints import sharded
+from byteedit.training.features import TowerFeatures, VGGFeatures
+from byteedit.training.loop import Objective, train
+from byteedit.training.pefl import Feedback, FeedbackSettings
+from byteedit.training.streams import open_batches
+from byteedit.training.watching import HeldOut, Judge
+
+__all__ = ["SHIPPED", "PeflSettings", "fit", "open_features", "open_rewards"]
+
+SHIPPED = ("aesthetic", "alignment", "coherence")
+"""Rewards in the package, which know its picture book."""
+
+
+@dataclass(kw_only=True)
+class PeflSettings(TuneSettings, FeedbackSettings):
+    """The settings of feedback learning as a stage."""
+
+    free: ClassVar[frozenset[str]] = TuneSettings.free | {"shown"}
+
+    rewards: dict[str, float]
+    """The rewards by name, each with its weight in Eq. 4, as in {aesthetic: 1, alignment: 1}. One of weight 0 is not
+    followed, only measured on what is held out."""
+    reward_models: dict[str, str] = field(default_factory=dict)
+    """Where a reward of that name is: a folder or hub name, as in {imagereward: my-rewards/imagereward}. Without, the
+    names aesthetic, alignment and coherence are those in the package, which know its picture book."""
+    features: str = "timm/vgg16.tv_in1k"
+    """What L_vgg compares: a VGG16, by folder or hub name, or the vision tower of a reward, by its name here. Empty
+    leaves L_vgg out. (Paper: VGG)"""
+    shown: int = 8
+    """How many of the held-out rows are shown, in output/validation."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        try:
+            self.rewards = {name: float(weight) for name, weight in self.rewards.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"rewards is {self.rewards!r}; give weights by name, as in {{aesthetic: 1}}.") from None
+        if not any(self.rewards.values()) or min(self.rewards.values()) < 0:
+            raise ValueError(f"rewards is {self.rewards}; give one a weight above 0, and none below.")
+        if unknown := sorted(self.rewards.keys() - self.reward_models.keys() - set(SHIPPED)):
+            raise ValueError(
+                f"rewards has {unknown[0]}, which is none of {', '.join(SHIPPED)}; say where it is, as in "
+                f"reward_models={{{unknown[0]}: FOLDER}}."
+            )
+
+    def place(self, reward: str) -> str:
+        """Where a reward is, by its name."""
+        return self.reward_models.get(reward, str(Path(byteedit.REWARDS) / reward))
+
+
+def open_rewards(accelerator: Accelerator, settings: PeflSettings) -> dict[str, nn.Module]:
+    """The rewards by name, fixed, in evaluation mode, on the device; in bfloat16 where training is, else in float32.
+
+    Raises:
+        ValueError: there is none where one should be.
+    """
+    dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
+    with accelerator.main_process_first():
+        rewards = {name: open_reward(settings.place(name)) for name in settings.rewards}
+    return {name: reward.requires_grad_(False).eval().to(accelerator.device, dtype) for name, reward in rewards.items()}
+
+
+def open_features(
+    accelerator: Accelerator, settings: PeflSettings, rewards: dict[str, nn.Module]
+) -> TowerFeatures | VGGFeatures | None:
+    """What L_vgg compares, on the device; the tower of one of `rewards` is shared with it.
+
+    Raises:
+        ValueError: it is the tower of a reward that has none, or there are no such weights.
+    """
+    name = settings.features
+    if not name:
+        return None
+    with accelerator.main_process_first():
+        if name not in {*SHIPPED, *settings.reward_models}:
+            return VGGFeatures.from_pretrained(name).to(accelerator.device)
+        reward = rewards[name] if name in rewards else open_reward(settings.place(name)).to(accelerator.device)
+    if not isinstance(reward, PreferenceReward):
+        raise ValueError(f"features is {name}, a {type(reward).__name__}; take a PreferenceReward's tower, or a VGG16.")
+    return TowerFeatures(reward)
+
+
+def fit(
+    accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: PeflSettings, judge: Judge | None = None
+) -> dict[str, float]:
+    """Tune the UNet of `pipe` on rewards; write output/unet, or output/lora; return its measures on what is held out.
+
+    What is written and measured are the weights that `train` keeps; `pipe` has them in the end. Measures are the same
+    on every process. pipe: as `base.open_base` gives it. judge: measures of its own of the pipeline as it is then, such
+    as {"gold": 0.7}, to be watched beside the rewards' scores.
+
+    Raises:
+        ValueError: a reward or data are not where they should be, or training is sharded where that cannot be.
+    """
+    if sharded(accelerator) and (settings.rank or settings.held_out or judge):
+        raise ValueError(
+            "A LoRA, held-out pictures and a judge need whole parameters on every process; launch with DDP instead of "
+            "FSDP or ZeRO-3, or set rank to 0 and leave held_out empty."
+        )
+    skipped = Skipped()
+    rewards = open_rewards(accelerator, settings)
+    features = open_features(accelerator, settings, rewards)
+    with accelerator.main_process_first():
+        edits = open_data(settings.data, settings, skipped)
+        known = _open_held_out(pipe, settings, skipped) if settings.held_out else []
+    place(pipe, accelerator)
+    rates = {name: reward.rate for name, reward in rewards.items()}
+    feedback = Feedback(
+        None if sharded(accelerator) else pipe.unet,
+        pipe.vae,
+        partial(encode_text, pipe),
+        training_scheduler(pipe.scheduler),
+        {name: (rates[name], weight) for name, weight in settings.rewards.items() if weight},
+        settings,
+        features,
+    )
+    items = make_items(pipe, edits, settings, feedback.draw_noise)
+    held_out = HeldOut(accelerator, pipe, rates, known, judge, settings.prompted)
+
+    def validate(*models: nn.Module) -> dict[str, float | Image]:
+        """What is held out, judged with the pipeline as it is now."""
+        return held_out.measure(steps=settings.T, shown=settings.shown)
+
+    kept = train(
+        accelerator,
+        [Objective(name="pefl", model=pipe.unet, loss=feedback.loss)],
+        open_batches(edits, items.prepare, settings, skipped, accelerator),
+        settings,
+        validate=validate if known or judge else None,
+        validate_first=bool(known or judge),
+        data=edits.extent(),
+    )["pefl"]
+    skipped.report()
+    if accelerator.is_main_process:
+        write(pipe.unet, kept, settings)
+    accelerator.wait_for_everyone()
+    if not (known or judge):
+        return {}
+    pipe.unet.load_state_dict(as_written(kept, settings), strict=False)
+    pipe.unet.eval()
+    return keep_sheet(validate(), settings.output)
+
+
+def keep_sheet(measures: dict[str, float | Image], output: Path) -> dict[str, float]:
+    """The numbers among the measures; their sheet, which the main process has, goes to validation/kept.png."""
+    if sheet := measures.pop("sheet", None):
+        sheet.save(output / "validation" / "kept.png")
+    return measures
+
+
+def _open_held_out(pipe: ByteEditInpaintPipeline, settings: PeflSettings, skipped: Skipped) -> list[Batch]:
+    edits = open_data(settings.held_out, settings, skipped)
+    return held_out_batches(edits, make_items(pipe, edits, settings), settings, skipped)

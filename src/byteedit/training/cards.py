@@ -1,0 +1,81 @@
+"""The model card of a tuned inpainting model: what it was made from, how it is opened, how it was before and is now.
+
+What a card looks like is `hub`'s. Nothing is measured here: numbers and pictures are the validation's.
+"""
+
+import json
+from pathlib import Path
+
+from accelerate import Accelerator
+from PIL import Image
+
+from byteedit.hub import push, write_card
+from byteedit.training.base import TuneSettings
+
+__all__ = ["describe"]
+
+LORA = """```python
+from byteedit import PICTUREBOOK, ByteEditInpaintPipeline
+
+pipe = ByteEditInpaintPipeline.from_pretrained({base})
+pipe.load_lora_weights({here})
+```
+
+diffusers' own `StableDiffusionInpaintPipeline` opens it in the same way."""
+
+UNET = """```python
+from diffusers import UNet2DConditionModel
+
+from byteedit import PICTUREBOOK, ByteEditInpaintPipeline
+
+unet = UNet2DConditionModel.from_pretrained({here})
+pipe = ByteEditInpaintPipeline.from_pretrained({base}, unet=unet)
+```"""
+
+CHECKPOINT = """```python
+from byteedit import ByteEditInpaintPipeline
+
+pipe = ByteEditInpaintPipeline.from_pretrained({here})
+```"""
+
+USAGE = {"lora": LORA, "unet": UNET, "checkpoint": CHECKPOINT}  # by what the folder of the weights is called
+
+
+def describe(
+    accelerator: Accelerator, settings: TuneSettings, title: str, summary: str, measures: dict[str, float]
+) -> None:
+    """Write the card beside the finished weights, on the main process, and upload them where the settings say so."""
+    if not accelerator.is_main_process:
+        return
+    folder, hosted = settings.written, "/" in settings.base and not Path(settings.base).exists()
+    base = "PICTUREBOOK" if settings.base == "picturebook" else f'"{settings.base}"'
+    write_card(
+        folder,
+        title=title,
+        summary=summary,
+        usage=USAGE[folder.name].format(base=base, here=f'"{settings.push or folder}"'),
+        tags=["image-inpainting", "stable-diffusion", "diffusers", *(["lora"] if settings.rank else [])],
+        base=settings.base,
+        base_model=settings.base if hosted else None,
+        data=settings.data + (f"; the numbers are of {settings.held_out}" if settings.held_out else ""),
+        settings={name: value for name, value in settings.course().items() if value not in ("", {})},
+        measures=before(settings.output) | measures,
+        samples=sheets(settings.output / "validation"),
+    )
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in measures.items())
+    print(f"{folder}: {shown or 'nothing is held out, so nothing is measured'}")
+    if settings.push:
+        print(push(folder, settings.push))
+
+
+def before(output: Path) -> dict[str, float]:
+    """The measures of the first validation, if that was before the first step."""
+    first = json.loads((output / "log.jsonl").read_text().splitlines()[0])
+    measured = {name.removeprefix("validation/"): value for name, value in first.items() if name != "step"}
+    return {f"{name}, before": value for name, value in measured.items()} if first["step"] == 0 else {}
+
+
+def sheets(folder: Path) -> dict[str, Image.Image]:
+    """What was made of held-out pictures before the first step and with the finished weights."""
+    files = {"Before: input and result": "step-00000.png", "After: input and result": "kept.png"}
+    return {what: Image.open(folder / file) for what, file in files.items() if (folder / file).is_file()}

@@ -1,0 +1,233 @@
+"""Acceleration as a whole stage: feedback learning against a discriminator, in phases of fewer and fewer steps.
+
+Each phase is a run of its own, in a folder of its own, which goes on with what the one before kept: the weights, their
+running means where there are any, and the discriminator. Optimisers start new. What is written says with which schedule
+it is to be used. What is learnt is in `fast`; what is opened as for feedback learning alone, in `boost`.
+Sources: ByteEdit (arXiv 2404.04860), "Accelerate"; the phase of 4 steps as UniFL (arXiv 2404.05595).
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from diffusers import UNet2DConditionModel
+from PIL.Image import Image
+from torch import Tensor, nn
+from tyro.conf import Fixed
+
+import byteedit
+from byteedit import ByteEditInpaintPipeline
+from byteedit.data.skipped import Skipped
+from byteedit.diffusion import is_flow
+from byteedit.rewards import CoherenceReward
+from byteedit.schedule import Schedule
+from byteedit.training.adapters import fill_lora, save_lora
+from byteedit.training.base import (
+    as_written,
+    encode_text,
+    held_out_batches,
+    make_items,
+    open_base,
+    open_data,
+    place,
+    training_scheduler,
+)
+from byteedit.training.boost import PeflSettings, keep_sheet, open_features, open_rewards
+from byteedit.training.checkpoints import sharded
+from byteedit.training.fast import Adversarial, AdversarialSettings, Numbered
+from byteedit.training.loop import train
+from byteedit.training.reward import RewardSettings
+from byteedit.training.settings import changed
+from byteedit.training.streams import open_batches
+from byteedit.training.towers import build
+from byteedit.training.watching import HeldOut, Judge
+
+__all__ = ["FastSettings", "fit", "open_models", "schedule"]
+
+Kept = dict[str, dict[str, Tensor]]
+"""What a phase hands on: trained parameters by name, of the `generator` and of the `discriminator`."""
+
+PHASES = (
+    {"name": "fast20", "T": 20, "T1": 15, "T2": 10},  # ByteEdit's first
+    {"name": "fast8", "T": 8, "T1": 6, "T2": 3},  # its second
+    {"name": "fast4", "T": 4, "T1": 3, "T2": 2},  # 4 steps as UniFL; T1 and T2 are ours
+)
+
+
+@dataclass(kw_only=True)
+class FastSettings(PeflSettings, AdversarialSettings):
+    """The settings of acceleration. Those of a phase are these, but for what the phase says itself."""
+
+    tuned: str = ""
+    """What an earlier stage wrote, to go on from: its lora folder, or, where rank is 0, its unet folder. Without, the
+    base as it is."""
+    discriminator: str = "google/vit-base-patch16-224-in21k"
+    """What the discriminator begins with: a CoherenceReward (folder, hub name, or coherence for the one that ships), or
+    a ViT to take the tower from. Empty: new weights, and `architecture` says of which sizes. (Paper: a ViT)"""
+    architecture: Fixed[dict[str, Any]] = field(default_factory=dict)
+    """Fields of a new discriminator's config, in the preset only."""
+    timestep_spacing: Literal["trailing", "leading", "linspace"] = "trailing"
+    """Which steps T steps are: trailing begins at the noisiest one, as training and inference must with few."""
+    from_noise: bool = False
+    """Inference is to begin with pure noise and run all T steps, not where the rollouts of training begin."""
+    phases: Fixed[tuple[dict[str, Any], ...]] = PHASES
+    """The phases in turn, in the preset only: of each the `name`, and the settings that differ from those here. Each
+    writes to output/NAME. Empty: one phase with the settings as they are here, which writes to output."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.phases = tuple(dict(phase) for phase in self.phases)
+        self.each()
+
+    def each(self) -> list["FastSettings"]:
+        """The settings of each phase, in turn; its rows come in another order than those of the one before.
+
+        Raises:
+            ValueError: a phase has no name, or that of another one, or settings that do not exist or fit.
+        """
+        if not self.phases:
+            return [self]
+        names = [phase.get("name") for phase in self.phases]
+        if not all(names) or len(set(names)) < len(names):
+            raise ValueError(f"phases are called {names}; give each a name of its own, such as fast8.")
+        last = len(names) - 1
+        return [
+            changed(
+                self,
+                {"seed": self.seed + number, "push": self.push if number == last else ""}
+                | {name: value for name, value in phase.items() if name != "name"}
+                | {"output": self.output / phase["name"], "phases": ()},
+                f"phase {phase['name']}",
+            )
+            for number, phase in enumerate(self.phases)
+        ]
+
+    @property
+    def written(self) -> Path:
+        """The folder of the finished weights: a LoRA, or a whole checkpoint."""
+        return self.output / ("lora" if self.rank else "checkpoint")
+
+
+def schedule(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> Schedule:
+    """How what a phase makes of `pipe` is to be used."""
+    spacing = None if is_flow(pipe.scheduler) else settings.timestep_spacing
+    return Schedule.trained(settings.T, settings.T1, "noise" if settings.from_noise else settings.init, spacing)
+
+
+def open_models(settings: FastSettings, kept: Kept | None = None) -> tuple[ByteEditInpaintPipeline, CoherenceReward]:
+    """The pipeline that a phase tunes and its discriminator, on the CPU, as the phase before `kept` them.
+
+    Raises:
+        ValueError: `tuned` or `discriminator` is not what it should be.
+    """
+    pipe = open_base(settings)
+    model = settings.place("coherence") if settings.discriminator == "coherence" else settings.discriminator
+    wanted = {"reward": "coherence", "model": model, "architecture": settings.architecture, "data": settings.data}
+    discriminator = build(RewardSettings(**wanted, output=settings.output, steps=0, batch_size=0, lr=0.0))
+    if kept:
+        pipe.unet.load_state_dict(kept["generator"], strict=False)
+        discriminator.load_state_dict(kept["discriminator"], strict=False)
+    elif settings.tuned and settings.rank:
+        fill_lora(pipe.unet, settings.tuned)
+    elif settings.tuned:
+        pipe.unet.load_state_dict(UNet2DConditionModel.from_pretrained(settings.tuned).state_dict())
+    return pipe, discriminator
+
+
+def fit(
+    accelerator: Accelerator,
+    pipe: ByteEditInpaintPipeline,
+    discriminator: CoherenceReward,
+    settings: FastSettings,
+    judge: Judge | None = None,
+) -> tuple[Kept, dict[str, float]]:
+    """One phase: tune the UNet of `pipe`, write it, and return what is kept, and its measures on what is held out.
+
+    The UNet goes to output/lora, or with all else to output/checkpoint; the discriminator to output/discriminator. Both
+    models hold what was written in the end. judge: as in `boost.fit`; it sees a pipeline that has the phase's schedule.
+
+    Raises:
+        ValueError: a reward or data are not where they should be, or training is sharded.
+    """
+    if sharded(accelerator):
+        raise ValueError("Acceleration needs whole parameters on every process; launch with DDP, not FSDP or ZeRO-3.")
+    skipped = Skipped()
+    pipe.follow(schedule(pipe, settings))
+    rewards = open_rewards(accelerator, settings)
+    rates = {name: reward.rate for name, reward in rewards.items()}
+    adversarial = Adversarial(
+        pipe.unet,
+        pipe.vae,
+        partial(encode_text, pipe),
+        training_scheduler(pipe.scheduler),
+        {name: (rates[name], weight) for name, weight in settings.rewards.items() if weight},
+        settings,
+        open_features(accelerator, settings, rewards),
+        discriminator=discriminator,
+    )
+    with accelerator.main_process_first():
+        edits = open_data(settings.data, settings, skipped)
+        known = _open_held_out(pipe, settings, skipped) if settings.held_out else []
+    place(pipe, accelerator)
+    items = make_items(pipe, edits, settings, adversarial.draw_noise)
+    held_out = HeldOut(accelerator, pipe, rates, known, judge, settings.prompted)
+    watched = bool(known or judge)
+
+    def validate(*models: nn.Module) -> dict[str, float | Image]:
+        """What is held out, judged with the pipeline as it is now."""
+        return held_out.measure(steps=settings.T, shown=settings.shown)
+
+    batches = open_batches(edits, items.prepare, settings, skipped, accelerator)
+    kept = train(
+        accelerator,
+        adversarial.objectives(pipe.unet),
+        Numbered(batches, settings.accumulate),
+        settings,
+        validate=validate if watched else None,
+        validate_first=watched,
+        data=edits.extent(),
+    )
+    skipped.report()
+    _finish(accelerator, pipe, discriminator, kept, settings)
+    return kept, keep_sheet(validate(), settings.output) if watched else {}
+
+
+def _finish(
+    accelerator: Accelerator,
+    pipe: ByteEditInpaintPipeline,
+    discriminator: CoherenceReward,
+    kept: Kept,
+    settings: FastSettings,
+) -> None:
+    """Give the models the weights that are kept, as they are read, and write them on the main process."""
+    pipe.unet.load_state_dict(as_written(kept["generator"], settings), strict=False)
+    discriminator.load_state_dict(kept["discriminator"], strict=False)
+    pipe.unet.eval(), discriminator.eval()
+    if accelerator.is_main_process:
+        dtype, folder = torch.float16 if settings.half else torch.float32, settings.written
+        if settings.rank:
+            save_lora(pipe.unet, folder, dtype, pipe.schedule)
+        else:
+            _save_whole(pipe, settings, dtype)
+        accelerator.unwrap_model(discriminator, keep_fp32_wrapper=False).save_pretrained(
+            settings.output / "discriminator"
+        )
+    accelerator.wait_for_everyone()
+
+
+def _save_whole(pipe: ByteEditInpaintPipeline, settings: FastSettings, dtype: torch.dtype) -> None:
+    """Write the base with the tuned UNet and the schedule; its other parts as they came, whatever training used."""
+    unet = UNet2DConditionModel.from_config(pipe.unet.config)
+    unet.load_state_dict(pipe.unet.state_dict())
+    base = byteedit.PICTUREBOOK if settings.base == "picturebook" else settings.base
+    whole = ByteEditInpaintPipeline.from_pretrained(base, unet=unet.to(dtype))
+    whole.follow(pipe.schedule)
+    whole.save_pretrained(settings.written)
+
+
+def _open_held_out(pipe: ByteEditInpaintPipeline, settings: FastSettings, skipped: Skipped) -> list:
+    edits = open_data(settings.held_out, settings, skipped)
+    return held_out_batches(edits, make_items(pipe, edits, settings), settings, skipped)

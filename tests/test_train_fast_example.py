@@ -1,0 +1,81 @@
+"""The example runs in a tiny form, and so does the command; presets fit the settings and hold the paper's numbers."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from byteedit import ByteEditInpaintPipeline
+from byteedit.cli import main as byteedit
+from byteedit.schedule import Schedule
+from byteedit.training.phases import FastSettings
+from byteedit.training.settings import read
+from toy_rewards import coherence, preference
+from toy_training import fresh  # noqa: F401
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "train_fast.py"
+PRESETS = {name: EXAMPLE.parent / "configs" / name / "fast.yaml" for name in ("picturebook", "sd15")}
+
+
+@pytest.fixture
+def preset(pipe, tokenizer, tmp_path, monkeypatch):
+    """The picturebook's preset on tiny models, with one phase of two steps."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    pipe.save_pretrained(tmp_path / "base")
+    preference(tokenizer).save_pretrained(tmp_path / "pretty")
+    coherence().save_pretrained(tmp_path / "seam")
+    values = yaml.safe_load(PRESETS["picturebook"].read_text())
+    places = {name: str(tmp_path / name) for name in ("base", "output")}
+    tiny = {"steps": 2, "batch_size": 2, "size": 32, "warmup": 0, "held_out_rows": 2, "tuned": "", "rank": 2}
+    own = {"data": "picturebook", "held_out": "picturebook:validation", "targets": ["conv_in"]}
+    models = {"aesthetic": str(tmp_path / "pretty"), "alignment": str(tmp_path / "pretty")}
+    own |= {"reward_models": models, "discriminator": str(tmp_path / "seam")}
+    phases = [{"name": "fast4", "T": 4, "T1": 3, "T2": 2}]
+    (tmp_path / "fast.yaml").write_text(yaml.safe_dump(values | tiny | own | places | {"phases": phases}))
+    return tmp_path / "fast.yaml"
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), *map(str, arguments)])
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+
+
+def test_the_example_writes_a_lora_with_its_schedule(preset, monkeypatch, capsys):
+    run(monkeypatch, preset, "--steps", 1)
+    folder = preset.parent / "output" / "fast4" / "lora"
+    assert capsys.readouterr().out.startswith(f"{folder}: score/aesthetic ")
+    pipe = ByteEditInpaintPipeline.from_pretrained(preset.parent / "base")
+    pipe.load_lora_weights(folder)
+    assert pipe.schedule == Schedule.trained(4, 3, "masked", "trailing")
+
+
+def test_the_command_does_the_same(preset, capsys):
+    assert byteedit(["train", "fast", str(preset), "--set", "steps=1", "--set", "held_out="]) == 0
+    assert "nothing is held out" in capsys.readouterr().out
+
+
+def test_the_example_asks_for_a_preset(monkeypatch):
+    with pytest.raises(SystemExit, match="Name a preset first"):
+        run(monkeypatch, "--help")
+
+
+def test_presets_are_settings_and_the_papers_numbers_stand_in_them():
+    small, paper = (read(FastSettings, PRESETS[name]) for name in ("picturebook", "sd15"))
+    for settings in (small, paper):
+        assert [(phase.T, phase.T1, phase.T2) for phase in settings.each()] == [(20, 15, 10), (8, 6, 3), (4, 3, 2)]
+        assert [phase.output.name for phase in settings.each()] == ["fast20", "fast8", "fast4"]
+        assert (settings.weight, settings.adversarial_weight, settings.init) == (0.01, 0.05, "masked")
+        assert (settings.d_real, settings.d_labels, settings.from_noise) == ("image", "all", False)
+    assert (paper.lr, paper.warmup, paper.ema_decay, paper.lr_d, paper.rank) == (2e-6, 1000, 0.9999, 1e-5, 0)
+    assert paper.base == "stable-diffusion-v1-5/stable-diffusion-inpainting"
+
+
+def test_the_boosts_lora_can_go_on_being_trained():
+    """Rank and layers of the presets of the two stages are the same."""
+    boost = yaml.safe_load((PRESETS["picturebook"].parent / "boost.yaml").read_text())
+    fast = yaml.safe_load(PRESETS["picturebook"].read_text())
+    assert {fast[name] == boost[name] for name in ("base", "rank")} == {True}
+    assert fast["targets"] == boost["targets"] and fast.get("alpha", 0) == boost.get("alpha", 0)
+    assert fast["tuned"] == f"{boost['output']}/lora"

@@ -1,0 +1,117 @@
+"""The example and `byteedit train pefl` run in a tiny form; the presets fit the settings; the LoRA fits in 3 MB."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from PIL import Image
+
+import byteedit
+from byteedit.cli import main as command
+from byteedit.training.adapters import LoraSettings, add_lora, save_lora
+from byteedit.training.boost import PeflSettings
+from byteedit.training.run import train_pefl
+from byteedit.training.settings import read
+from test_edits import metadata_jsonl
+from toy_rewards import preference
+from toy_training import fresh  # noqa: F401
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "train_pefl.py"
+PRESETS = {name: EXAMPLE.parent / "configs" / name / "pefl.yaml" for name in ("picturebook", "sd15")}
+TINY = """
+size: 16
+steps: 2
+batch_size: 2
+T: 3
+T1: 2
+T2: 1
+lr: 1e-3
+rank: 2
+held_out_rows: 2
+features: mine
+rewards: {mine: 1}
+"""
+
+
+@pytest.fixture
+def places(pipe, tokenizer, tmp_path, monkeypatch):
+    """A base, a reward and pictures, and nothing but the processor."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    pipe.save_pretrained(tmp_path / "base")
+    preference(tokenizer).save_pretrained(tmp_path / "mine")
+    pictures = metadata_jsonl(tmp_path / "pictures")
+    return {"base": tmp_path / "base", "data": pictures, "held_out": pictures, "output": tmp_path / "run"}
+
+
+@pytest.fixture
+def preset(places, tmp_path):
+    file = tmp_path / "tiny.yaml"
+    lines = [f"{name}: {place}" for name, place in places.items()]
+    file.write_text("\n".join([TINY, f"reward_models: {{mine: {tmp_path / 'mine'}}}", *lines]))
+    return file
+
+
+def run_example(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), *map(str, arguments)])
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+
+
+def test_the_example_boosts_a_model_on_a_folder_of_pictures(preset, places, monkeypatch, capsys):
+    run_example(monkeypatch, preset, "--lr", 0.01, "--rewards.mine", 0.5, "--half")
+    folder = places["output"] / "lora"
+    assert f"{folder}: score/mine " in capsys.readouterr().out
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.tags == ["byteedit", "image-inpainting", "stable-diffusion", "diffusers", "lora"]
+    for words in ("on mine (weight 0.5)", "| score/mine, before |", "| lr | 0.01 |", f'load_lora_weights("{folder}")'):
+        assert words in card.text
+    before, after = (Image.open(folder / f"sample-{number}.png") for number in (1, 2))
+    assert before.size == after.size == (2 * (2 * 16 + 4) - 4, 16)
+
+
+def test_the_command_does_the_same_and_pushes_where_it_is_told(preset, places, monkeypatch, capsys):
+    pushed = []
+    monkeypatch.setattr("byteedit.training.cards.push", lambda folder, name: pushed.append((folder, name)) or "there")
+    assert command(["train", "pefl", str(preset), "--set", "rank=0", "--set", "push=me/boosted"]) == 0
+    folder = places["output"] / "unet"
+    assert pushed == [(folder, "me/boosted")]
+    assert f"{folder}: score/mine " in capsys.readouterr().out
+    assert 'UNet2DConditionModel.from_pretrained("me/boosted")' in (folder / "README.md").read_text()
+
+
+def test_a_judge_comes_from_outside(preset):
+    measures = train_pefl(read(PeflSettings, preset, ["watch=gold"]), judge=lambda pipe: {"gold": 0.5})
+    assert measures["gold"] == 0.5
+
+
+def test_a_reward_that_is_not_there_fails_in_one_line(preset, capsys):
+    assert command(["train", "pefl", str(preset), "--set", "rewards={beauty: 1}"]) == 1
+    err = capsys.readouterr().err
+    assert "rewards has beauty, which is none of aesthetic, alignment, coherence" in err and err.count("\n") == 1
+
+
+def test_the_example_asks_for_a_preset(monkeypatch):
+    with pytest.raises(SystemExit, match="Name a preset first"):
+        run_example(monkeypatch, "--help")
+
+
+def test_presets_are_settings():
+    small, paper = (read(PeflSettings, PRESETS[name]) for name in ("picturebook", "sd15"))
+    for settings in (small, paper):
+        assert (settings.T, settings.T1, settings.T2, settings.weight) == (20, 15, 10, 0.01)
+    assert (small.base, small.data, small.rewards) == ("picturebook", "picturebook", {"aesthetic": 1, "alignment": 1})
+    assert {small.place(name) for name in small.rewards} == {f".runs/rewards/{name}" for name in small.rewards}
+    assert small.place("coherence") == f"{byteedit.REWARDS}/coherence"
+    assert (paper.lr, paper.warmup, paper.ema_decay, paper.rank) == (2e-6, 1000, 0.9999, 0)
+    assert paper.features == "timm/vgg16.tv_in1k"
+    assert paper.place("imagereward") == "imagereward"
+
+
+def test_the_picturebooks_lora_is_3_mb_at_most(tmp_path):
+    settings = read(PeflSettings, PRESETS["picturebook"])
+    assert settings.half and {*LoraSettings.targets} < {*settings.targets}
+    unet = byteedit.ByteEditInpaintPipeline.from_pretrained(byteedit.PICTUREBOOK).unet
+    add_lora(unet, settings)
+    assert save_lora(unet, tmp_path, torch.float16).stat().st_size < 3e6
