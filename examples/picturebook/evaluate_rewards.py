@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -24,6 +25,7 @@ from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Schema, S
 from byteedit.evaluation.report import Figure, mean, rate
 from byteedit.picturebook import COLOURS, KINDS, SIZES
 from byteedit.rewards import CoherenceReward, PreferenceReward
+from byteedit.rewards.opening import open_reward
 
 ROOT = Path(__file__).resolve().parents[2]
 BEST = 8  # pictures of the highest and of the lowest scores
@@ -34,6 +36,8 @@ WORDS = {"kind": set(KINDS), "colour": set(COLOURS), "size": set(SIZES)}
 class Settings:
     rewards: Path
     """Folder with the rewards: aesthetic, alignment, coherence."""
+    only: tuple[Literal["aesthetic", "alignment", "coherence"], ...] = ("aesthetic", "alignment", "coherence")
+    """Which of them are measured."""
     data: Path = Path(".runs/data")
     """Folder with the data sets of the same names."""
     record: bool = False
@@ -114,27 +118,36 @@ def areas(model: CoherenceReward, edited: list[dict], change: Callable) -> list[
 
 
 def main(settings: Settings) -> None:
-    judged, captions = rows(settings, "aesthetic", AESTHETIC), rows(settings, "alignment", ALIGNMENT)
-    pixels = rows(settings, "coherence", COHERENCE)
-    aesthetic, alignment = (
-        PreferenceReward.from_pretrained(settings.rewards / name) for name in ("aesthetic", "alignment")
-    )
-    seeing = CoherenceReward.from_pretrained(settings.rewards / "coherence")
-    found = {
-        "aesthetic": preference(aesthetic, judged, [row["task"] for row in judged], pictures=True),
-        "alignment": preference(alignment, captions, [fault(row) for row in captions], pictures=False),
-        "coherence": coherence(seeing, pixels),
-    }
-    for name, figures in found.items():
+    for name in settings.only:
+        model = open_reward(str(settings.rewards / name))
+        figures, pairs = MEASURES[name](model, settings)
         for key, figure in figures.items():
             print(f"{name}.{key:32} {figure.value:.3f}   [{figure.low:.3f}, {figure.high:.3f}]   n = {figure.n}")
             if settings.record:
                 file(f"reward.{name}.{key}", figure)
-    if settings.record:
-        sides = ("caption_chosen", "caption_rejected")
-        draw("aesthetic", aesthetic, [(row[side], row["prompt"]) for row in judged for side in ("chosen", "rejected")])
-        draw("alignment", alignment, [(row["image"], row[side]) for row in captions for side in sides])
-        draw("coherence", seeing, [(row["image"], "") for row in pixels])
+        if settings.record:
+            draw(name, model, pairs)
+
+
+def measure_aesthetic(model: PreferenceReward, settings: Settings):
+    judged = rows(settings, "aesthetic", AESTHETIC)
+    pairs = [(row[side], row["prompt"]) for row in judged for side in ("chosen", "rejected")]
+    return preference(model, judged, [row["task"] for row in judged], pictures=True), pairs
+
+
+def measure_alignment(model: PreferenceReward, settings: Settings):
+    captions = rows(settings, "alignment", ALIGNMENT)
+    pairs = [(row["image"], row[side]) for row in captions for side in ("caption_chosen", "caption_rejected")]
+    return preference(model, captions, [fault(row) for row in captions], pictures=False), pairs
+
+
+def measure_coherence(model: CoherenceReward, settings: Settings):
+    pictures = rows(settings, "coherence", COHERENCE)
+    return coherence(model, pictures), [(row["image"], "") for row in pictures]
+
+
+MEASURES = {"aesthetic": measure_aesthetic, "alignment": measure_alignment, "coherence": measure_coherence}
+"""Each gives figures by name, and all pictures of the test split with their prompts."""
 
 
 def draw(name: str, model: PreferenceReward | CoherenceReward, pairs: list[tuple[Image.Image, str]]) -> None:
