@@ -180,7 +180,7 @@ def make_rows(items: list, pipes: list, rows, settings: Settings, skipped: Skipp
 
 def main(settings: Settings) -> None:
     datasets.disable_progress_bars()  # one for each shard
-    state, skipped = PartialState(), Skipped()
+    state, skipped = PartialState(cpu=not torch.accelerator.is_available()), Skipped()
     with state.main_process_first():
         claim(settings.output, {name: value for name, value in asdict(settings).items() if name != "output"})
         prompts, rows = read_prompts(settings, skipped)

@@ -104,7 +104,7 @@ def improve(rows: list[dict], clip: CLIPReward, captioner: Captioner, settings: 
 
 def main(settings: Settings) -> None:
     datasets.disable_progress_bars()  # one for each shard
-    state, skipped = PartialState(), Skipped()
+    state, skipped = PartialState(cpu=not torch.accelerator.is_available()), Skipped()
     with state.main_process_first():
         claim(settings.output, {name: value for name, value in asdict(settings).items() if name != "output"})
     schema = Schema({settings.image: IMAGE, settings.caption: TEXT})
