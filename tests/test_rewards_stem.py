@@ -4,8 +4,9 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from byteedit.rewards.coherence import residual
+from byteedit.rewards.pixels import residual
 from byteedit.rewards.stem import Stem, build_stem
+from byteedit.training.towers import build
 from toy_rewards import (
     MLP,
     TEXT,
@@ -14,15 +15,16 @@ from toy_rewards import (
     CoherenceRewardConfig,
     PreferenceReward,
     PreferenceRewardConfig,
+    settings_for,
 )
 
 STEM = [8, 16, 8]  # patches of 8
 
 
-def preference(tokenizer) -> PreferenceReward:
+def preference(tokenizer, **changes) -> PreferenceReward:
     torch.manual_seed(0)
     text = TEXT | {"vocab_size": len(tokenizer)}
-    config = PreferenceRewardConfig(vision_config=VISION, text_config=text, stem_widths=STEM, **MLP)
+    config = PreferenceRewardConfig(vision_config=VISION, text_config=text, stem_widths=STEM, **MLP, **changes)
     return PreferenceReward(config, tokenizer).eval()
 
 
@@ -44,7 +46,8 @@ def test_halvings_must_make_the_patch():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_gradients_reach_pixels_and_stem(tokenizer, dtype):
-    for reward in (preference(tokenizer).to(dtype), coherence().to(dtype)):
+    for reward in (preference(tokenizer), preference(tokenizer, residual_gain=8.0), coherence()):
+        reward = reward.to(dtype)
         image = (torch.rand(2, 3, 16, 16) * 2 - 1).to(dtype).requires_grad_()
         reward.rate(image, ["a red boat"] * 2).sum().backward()
         stem = next(module for module in reward.modules() if isinstance(module, Stem))
@@ -76,3 +79,22 @@ def test_the_residual_is_what_differs_from_around_whatever_the_brightness():
 def test_a_coherence_reward_with_a_residual_takes_any_size():
     reward = CoherenceReward(CoherenceRewardConfig(vit_config=VISION, residual_gain=8.0)).eval()
     assert reward(torch.rand(1, 3, 19, 27)).shape == (1, 1, 19, 27)
+
+
+def test_a_reward_that_goes_on_with_a_residual_scores_as_before_until_it_learns(tokenizer, tmp_path):
+    before = preference(tokenizer)
+    before.save_pretrained(tmp_path / "before")
+    settings = settings_for(tmp_path / "run", "aesthetic", model=str(tmp_path / "before"))
+    settings.architecture = {"residual_gain": 32.0}
+    after, image = build(settings).eval(), torch.rand(1, 3, 16, 16)
+    assert torch.allclose(after.rate(image, ["a boat"]), before.rate(image, ["a boat"]), atol=1e-6)
+    after.rate(image, ["a boat"]).sum().backward()
+    assert after.vision_model.embeddings.patch_embedding.weight.grad[:, 3:].abs().sum() > 0
+    after.save_pretrained(tmp_path / "after")
+    settings.model, settings.architecture = str(tmp_path / "after"), {}
+    assert build(settings).config.residual_gain == 32.0
+
+
+def test_a_residual_needs_a_stem():
+    with pytest.raises(ValueError, match="residual_gain needs a stem"):
+        PreferenceRewardConfig(residual_gain=8.0)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, ViTConfig, ViTModel
 
 from byteedit.image import read_pictures, to_tensor
-from byteedit.rewards.pixels import check, evaluating, normalize, resize, scaled
+from byteedit.rewards.pixels import check, evaluating, normalize, residual, resize, scaled
 from byteedit.rewards.stem import build_stem
 
 __all__ = ["CoherenceReward", "CoherenceRewardConfig"]
@@ -133,11 +133,6 @@ class CoherenceReward(PreTrainedModel):
         """
         kwargs.setdefault("dtype", torch.float32)
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-
-
-def residual(image: Tensor, gain: float) -> Tensor:
-    """tanh(gain (x - the mean of 3 x 3 around it)), (B, 3, H, W) twice; at the border, of what there is."""
-    return torch.tanh(gain * (image - F.avg_pool2d(image, 3, stride=1, padding=1, count_include_pad=False)))
 
 
 def mirrored(length: int, target: int) -> list[int]:

@@ -50,6 +50,11 @@ def normalize(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
     return (0.5 * image + 0.5 - mean) / std
 
 
+def residual(image: Tensor, gain: float) -> Tensor:
+    """tanh(gain (x - the mean of 3 x 3 around it)), (B, 3, H, W) twice; at the border, of what there is."""
+    return torch.tanh(gain * (image - F.avg_pool2d(image, 3, stride=1, padding=1, count_include_pad=False)))
+
+
 def scaled(height: int, width: int, size: int) -> tuple[int, int]:
     """Height and width once the shorter of them is `size`; the longer is rounded down."""
     shorter = min(height, width)

@@ -25,7 +25,7 @@ from transformers import (
 )
 from transformers.activations import ACT2FN
 
-from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, fit, normalize, score
+from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, fit, normalize, residual, score
 from byteedit.rewards.stem import build_stem
 
 __all__ = ["PreferenceReward", "PreferenceRewardConfig"]
@@ -57,6 +57,8 @@ class PreferenceRewardConfig(PreTrainedConfig):
             `is_decoder` do BLIP's layers have the cross-attention that looks at the image.
         stem_widths: Channels after each halving of a convolutional stem in the place of the patch embedding, multiples
             of 8, as in [32, 64, 128, 128] for patches of 16; none as ImageReward.
+        residual_gain: Gain of the high-pass residual, which the stem sees as three more channels, as in
+            `CoherenceRewardConfig`; 0 for none.
         mlp_widths: Widths between the text tower's and the one score.
         mlp_dropout: Dropout after all of these but the last. (ImageReward: 0.2, 0.2 and 0.1.)
         mlp_activation: Name of an activation after each of these, such as "gelu"; None as ImageReward.
@@ -73,6 +75,7 @@ class PreferenceRewardConfig(PreTrainedConfig):
     vision_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
     stem_widths: list[int] | tuple[int, ...] = ()
+    residual_gain: float = 0.0
     mlp_widths: list[int] | tuple[int, ...] = (1024, 128, 64, 16)
     mlp_dropout: float = 0.2
     mlp_activation: str | None = None
@@ -87,6 +90,8 @@ class PreferenceRewardConfig(PreTrainedConfig):
         self.vision_config = VISION if self.vision_config is None else self.vision_config
         self.text_config = TEXT if self.text_config is None else self.text_config
         super().__post_init__(**kwargs)
+        if self.residual_gain and not self.stem_widths:
+            raise ValueError("residual_gain needs a stem; BLIP's patch embedding has 3 channels. Set stem_widths.")
         self.text_config.encoder_hidden_size = self.vision_config.hidden_size
         self.text_config.is_decoder = True
         self.vision_config.initializer_range = self.text_config.initializer_range = self.initializer_range
@@ -108,7 +113,8 @@ class PreferenceReward(PreTrainedModel):
         vision = config.vision_config
         self.vision_model = BlipVisionModel(vision)
         if config.stem_widths:
-            stem = build_stem(config.stem_widths, vision.hidden_size, vision.patch_size)
+            channels = 6 if config.residual_gain else 3
+            stem = build_stem(config.stem_widths, vision.hidden_size, vision.patch_size, channels)
             self.vision_model.embeddings.patch_embedding = stem
         self.text_model = BlipTextModel(config.text_config, add_pooling_layer=False)
         self.mlp = build_mlp(config)
@@ -130,16 +136,22 @@ class PreferenceReward(PreTrainedModel):
         """
         if len(input_ids) % len(image):
             raise ValueError(f"{len(image)} images came with {len(input_ids)} prompts; give one prompt for each image.")
-        config = self.config
-        seen = self.see(image).repeat(len(input_ids) // len(image), 1, 1)  # (kB, N, Dv)
-        words = self.text_model(input_ids, attention_mask=attention_mask, encoder_hidden_states=seen, is_decoder=False)
-        raw = self.mlp(words.last_hidden_state[:, 0]).squeeze(-1).float()  # (B,), of the first token
-        return (raw - config.score_mean) / config.score_std
+        return self.weigh(self.see(image), input_ids, attention_mask)
+
+    def weigh(self, seen: Tensor, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """`forward` of images that `see` has seen: (B, N, Dv), and prompts (kB, L) -> (kB,) float32."""
+        every = seen.repeat(len(input_ids) // len(seen), 1, 1)  # (kB, N, Dv)
+        words = self.text_model(input_ids, attention_mask=attention_mask, encoder_hidden_states=every, is_decoder=False)
+        raw = self.mlp(words.last_hidden_state[:, 0]).squeeze(-1).float()  # (kB,), of the first token
+        return (raw - self.config.score_mean) / self.config.score_std
 
     def see(self, image: Tensor) -> Tensor:
         """What the vision tower makes of images: (B, 3, H, W) in [-1, 1] -> (B, N, Dv), the first for the whole."""
         size, mean, std = self.config.vision_config.image_size, self.config.image_mean, self.config.image_std
-        pixels = normalize(fit(image, size), mean, std)
+        fitted = fit(image, size)
+        pixels = normalize(fitted, mean, std)
+        if self.config.residual_gain:
+            pixels = torch.cat([pixels, residual(fitted, self.config.residual_gain)], dim=1)
         return self.vision_model(pixels.to(self.dtype)).last_hidden_state
 
     def tokenize(self, prompt: list[str]) -> dict[str, Tensor]:

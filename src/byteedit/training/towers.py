@@ -3,6 +3,7 @@
 Nothing here is trained. Sources: BLIP (arXiv 2201.12086) and ViT (arXiv 2010.11929), as transformers has them.
 """
 
+import torch.nn.functional as F
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -33,7 +34,8 @@ def build(settings: RewardSettings) -> PreferenceReward | CoherenceReward:
     config = AutoConfig.from_pretrained(settings.model)
     kind = config.model_type
     if kind == wanted.config_class.model_type:
-        return wanted.from_pretrained(settings.model)
+        model = wanted.from_pretrained(settings.model)
+        return with_residual(model, settings) if wanted is PreferenceReward else model
     if wanted is PreferenceReward and kind == "blip":
         return preference_from_blip(settings, config.architectures or [])
     if wanted is CoherenceReward and kind == "vit":
@@ -42,6 +44,23 @@ def build(settings: RewardSettings) -> PreferenceReward | CoherenceReward:
         f"{settings.model} is of type {kind}; to train {settings.reward}, start from a {wanted.__name__} or a "
         f"{'ViT' if wanted is CoherenceReward else 'BLIP for retrieval or captions'}."
     )
+
+
+def with_residual(model: PreferenceReward, settings: RewardSettings) -> PreferenceReward:
+    """The same reward, which sees the residual, too, where `architecture` says so; at first it makes nothing of it."""
+    gain = settings.architecture.get("residual_gain", model.config.residual_gain)
+    if gain == model.config.residual_gain:
+        return model
+    if model.config.residual_gain or not model.config.stem_widths:
+        raise ValueError(
+            f"residual_gain is {gain}, but {settings.model} has {model.config.residual_gain} and the stem "
+            f"{list(model.config.stem_widths)}; only a reward with a stem and without a residual takes one."
+        )
+    wide = PreferenceReward(PreferenceRewardConfig(**model.config.to_dict() | {"residual_gain": gain}), model.tokenizer)
+    weights, first = model.state_dict(), "vision_model.embeddings.patch_embedding.0.weight"
+    weights[first] = F.pad(weights[first], (0, 0, 0, 0, 0, 3))  # (D, 3, 3, 3) -> (D, 6, 3, 3)
+    wide.load_state_dict(weights)
+    return wide
 
 
 def new_preference(settings: RewardSettings) -> PreferenceReward:
