@@ -9,7 +9,7 @@ marks; the win rate is the paper's, (G + S) / ((G + S) + (S + B)), with a bootst
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -21,14 +21,14 @@ from PIL import Image
 from tqdm import tqdm
 
 import byteedit
-from byteedit.evaluation.marks import SAME, marks
+from byteedit.evaluation.duels import win_rates
+from byteedit.evaluation.marks import marks
 from byteedit.evaluation.picturebench import TASKS, Case, cases
-from byteedit.evaluation.report import Figure, contact_sheet, figures, mean, ratio
+from byteedit.evaluation.report import Figure, contact_sheet, figures
 from byteedit.evaluation.scores import score
 from byteedit.evaluation.systems import answers
 
 ROOT = Path(__file__).resolve().parents[2]
-AXES = {"structure_aesthetics": ("structure", "aesthetics"), "coherence": ("coherence",)}
 SHEET = 8  # cases of each task on a sheet
 
 
@@ -109,7 +109,7 @@ def chosen(task: str, settings: Settings) -> list[Case]:
 
 
 def judged(name: str, settings: Settings, state: PartialState) -> list[dict]:
-    """Each case with its scores and its worth on each axis, in the order of the cases."""
+    """Each case with its scores and its marks, in the order of the cases."""
     every = [case for task in TASKS for case in chosen(task, settings)]
     with state.split_between_processes(list(range(len(every)))) as mine:
         lines = [judge(every[n], read(name, every[n], settings)) for n in tqdm(mine, f"{name} judged")]
@@ -121,32 +121,11 @@ def judged(name: str, settings: Settings, state: PartialState) -> list[dict]:
 
 
 def judge(case: Case, image: np.ndarray) -> dict:
-    given, line = marks(case, image), score(case, image)
-    worth = {
-        axis: np.mean([m for m in (getattr(given, part) for part in parts) if m is not None])
-        for axis, parts in AXES.items()
-    }
-    if "right" in line or "no_object" in line:
-        worth["alignment"] = float(line.get("right", line.get("no_object")))
-    return line | {"worth": worth}
+    return score(case, image) | {axis: mark for axis, mark in asdict(marks(case, image)).items() if mark is not None}
 
 
 def read(name: str, case: Case, settings: Settings) -> np.ndarray:
     return np.asarray(Image.open(home(name, settings) / f"{case.id}.png"))
-
-
-def win_rates(ours: list[dict], theirs: list[dict]) -> dict[str, Figure]:
-    """`TASK.AXIS` -> win rate of ours, and `TASK.right` -> how many more of ours are right."""
-    found = {}
-    for task in TASKS:
-        pairs = [(a["worth"], b["worth"]) for a, b in zip(ours, theirs, strict=True) if a["task"] == task]
-        for axis, same in SAME.items():
-            apart = np.array([a[axis] - b[axis] for a, b in pairs if axis in a])
-            good, bad = apart >= same, apart <= -same
-            found[f"{task}.{axis}"] = ratio(1.0 - bad, 2.0 - good - bad)
-        gained = [a["alignment"] - b["alignment"] for a, b in pairs if "alignment" in a]
-        found[f"{task}.right_gained"] = mean(gained)
-    return found
 
 
 def draw(names: tuple[str, ...], settings: Settings) -> Image.Image:

@@ -1,0 +1,47 @@
+"""Win rates of two systems: what decides, what is the same, and what a task does not have is left out."""
+
+import numpy as np
+import pytest
+
+from byteedit.evaluation.duels import win_rate, win_rates, worth
+from byteedit.evaluation.human.preference import Tally
+
+
+def edit(structure=3.0, aesthetics=3.0, coherence=3.0, right=True) -> dict:
+    marked = {"structure": structure, "aesthetics": aesthetics, "coherence": coherence, "right": right}
+    return {"task": "editing"} | marked
+
+
+def test_the_win_rate_is_the_papers():
+    apart = [1, 1, 1, 0.1, -0.1, -1]
+    assert win_rate(apart, 0.5).value == Tally(good=3, same=2, bad=1).win_rate == 5 / 8
+    assert win_rate(apart).value == Tally(good=4, same=0, bad=2).win_rate
+    assert win_rate([0.0, 0.0]).value == 0.5
+    assert win_rate([0.5, -0.5], 0.5).value == 0.5
+    figure = win_rate(np.random.default_rng(0).normal(0.2, 1, 100), 0.5)
+    assert figure.low < figure.value < figure.high
+    with pytest.raises(ValueError, match="no case was scored"):
+        win_rate([])
+
+
+def test_an_axis_is_the_mean_of_the_marks_that_a_task_has():
+    assert worth(edit(structure=5.0)) == {"structure_aesthetics": 4, "coherence": 3, "alignment": 1}
+    assert worth({"structure": 2.0, "coherence": 3.0, "no_object": False}) == {
+        "structure_aesthetics": 2,
+        "coherence": 3,
+        "alignment": 0,
+    }
+    assert worth({"structure": 2.0}) == {"structure_aesthetics": 2}
+
+
+def test_win_rates_by_task_and_axis():
+    ours = [edit(structure=4.0), edit(coherence=3.01, right=True), {"task": "outpainting", "structure": 3.0}]
+    theirs = [edit(structure=3.0), edit(coherence=3.0, right=False), {"task": "outpainting", "structure": 3.5}]
+    found = win_rates(ours, theirs)
+    assert {name: figure.value for name, figure in found.items()} == {
+        "editing.structure_aesthetics": 2 / 3,  # one better, one the same
+        "editing.coherence": 0.5,  # both the same: they differ by less than decides
+        "editing.alignment": 2 / 3,
+        "editing.right_gained": 0.5,
+        "outpainting.structure_aesthetics": 0,
+    }
