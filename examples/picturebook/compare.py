@@ -5,52 +5,73 @@ killed goes on, and a system is run once for all comparisons. A pair of answers 
 marks; the win rate is the paper's, (G + S) / ((G + S) + (S + B)), with a bootstrap interval over cases.
 
     torchrun --nproc-per-node 2 examples/picturebook/compare.py boost20 baseline20 --record
+    torchrun --nproc-per-node 2 examples/picturebook/compare.py fast8 boost20 baseline20 lcm8 dpm8 --record
 """
 
 import shlex
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import tyro
 from accelerate import PartialState
-from PIL import Image
+from diffusers import DPMSolverMultistepScheduler, LCMScheduler
+from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 import byteedit
+from byteedit.data.shards import claim
 from byteedit.evaluation.duels import win_rates
 from byteedit.evaluation.marks import marks
 from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.evaluation.report import Figure, contact_sheet, figures
 from byteedit.evaluation.scores import score
 from byteedit.evaluation.systems import answers
+from byteedit.provenance import sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEET = 8  # cases of each task on a sheet
+HEADING = 15  # pixels above a sheet
+SOLVERS = {"lcm": LCMScheduler, "dpm++": DPMSolverMultistepScheduler}  # beside the checkpoint's own, DDIM
 
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """The checkpoint as it is asked for an answer."""
+    """The checkpoint as it is asked for an answer. None: as it recommends itself, or as its LoRA does."""
 
-    steps: int
     lora: str = ""  # of those that ship, or a folder
-    guidance_scale: float | None = None  # the checkpoint's own where None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    init: Literal["noise", "masked"] | None = None
+    solver: Literal["", "lcm", "dpm++"] = ""
 
 
 SYSTEMS = {
     "baseline20": System(steps=20),
-    "boost20": System(steps=20, lora="boost"),
+    "baseline8": System(steps=8),
+    "baseline4": System(steps=4),
+    "boost20": System(lora="boost", steps=20),
+    "boost8": System(lora="boost", steps=8),
+    "dpm8": System(lora="boost", steps=8, solver="dpm++"),  # DPM-Solver++, 2M
+    "lcm8": System(lora="lcm", steps=8, guidance_scale=1.0, solver="lcm"),
+    "lcm4": System(lora="lcm", steps=4, guidance_scale=1.0, solver="lcm"),
+    "fast8": System(lora="fast8"),
+    "fast8_noise": System(lora="fast8", init="noise"),
+    "fast4": System(lora="fast4"),
+    "fast4_noise": System(lora="fast4", init="noise"),
 }
+NAMES = {"boost20-vs-baseline20": "boost-vs-baseline"}
+"""What a pair is filed under, if not as it is called."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     names: tyro.conf.Positional[tuple[str, ...]]
-    """Systems, the first against each of the others: names of SYSTEMS, or NAME=LORA for 20 steps with any LoRA."""
+    """Systems, the first against each of the others: names of SYSTEMS, or NAME=LORA for any LoRA as it recommends,
+    or NAME=LORA,init=noise."""
     split: str = "test"
     """Split of PictureBench; test is what is reported, validation is for choosing."""
     limit: int = 240
@@ -61,15 +82,18 @@ class Settings:
     """Folder of the answers, a folder a system and split."""
     record: bool = False
     """File the figures in docs/results.json."""
+    key: str = ""
+    """File the win rates of the first against the second under this, and nothing else."""
     sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A picture of some cases with every system's answer beside the input."""
 
 
 def system(name: str) -> System:
-    """A system by name, or NAME=LORA."""
-    short, equals, lora = name.partition("=")
+    """A system by name, or by NAME=LORA."""
+    short, equals, asked = name.partition("=")
     if equals:
-        return System(steps=20, lora=lora)
+        lora, _, init = asked.partition(",init=")
+        return System(lora=lora, init=init or None)
     if short not in SYSTEMS:
         raise SystemExit(f"there is no system {short!r}; there are {', '.join(SYSTEMS)}, or say NAME=LORA.")
     return SYSTEMS[short]
@@ -78,26 +102,41 @@ def system(name: str) -> System:
 def run(name: str, settings: Settings, state: PartialState) -> None:
     """Make the answers of a system that are not there yet, this process's share."""
     asked, folder = system(name), home(name, settings)
+    there = place(asked, settings)
+    if state.is_main_process:  # answers of other weights must not be taken for these
+        weights = sha256(there / "pytorch_lora_weights.safetensors") if there else ""
+        claim(folder, asdict(asked) | {"lora": weights})
     todo = {
         task: [case for case in chosen(task, settings) if not (folder / f"{case.id}.png").exists()] for task in TASKS
     }
     state.wait_for_everyone()
     if not any(todo.values()):
         return
-    pipe = byteedit.ByteEditInpaintPipeline.from_pretrained(byteedit.PICTUREBOOK)
-    if asked.lora:
-        there = settings.loras / asked.lora
-        pipe.load_lora_weights(str(there if there.exists() else asked.lora))
-    pipe.set_progress_bar_config(disable=True)
-    options = {"num_inference_steps": asked.steps}
-    if asked.guidance_scale is not None:
-        options["guidance_scale"] = asked.guidance_scale
-    folder.mkdir(parents=True, exist_ok=True)
+    pipe = open_system(asked, there).to(state.device)
+    options = {"guidance_scale": asked.guidance_scale, "num_inference_steps": asked.steps, "init": asked.init}
     for task, missing in todo.items():
         mine = missing[state.process_index :: state.num_processes]
-        made = answers(pipe.to(state.device), mine, **options)
-        for case, image in zip(mine, tqdm(made, f"{name} {task}", len(mine)), strict=True):
+        for case, image in zip(mine, tqdm(answers(pipe, mine, **options), f"{name} {task}", len(mine)), strict=True):
             Image.fromarray(image).save(folder / f"{case.id}.png")
+
+
+def place(asked: System, settings: Settings) -> Path | None:
+    """The folder of a system's LoRA."""
+    if not asked.lora:
+        return None
+    shipped = settings.loras / asked.lora
+    return shipped if shipped.is_dir() else Path(asked.lora)
+
+
+def open_system(asked: System, lora: Path | None) -> byteedit.ByteEditInpaintPipeline:
+    pipe = byteedit.ByteEditInpaintPipeline.from_pretrained(byteedit.PICTUREBOOK)
+    pipe.set_progress_bar_config(disable=True)
+    if lora:
+        pipe.load_lora_weights(str(lora))
+        pipe.fuse_lora()  # a step takes two thirds of the time
+    if asked.solver:
+        pipe.scheduler = SOLVERS[asked.solver].from_config(pipe.scheduler.config)
+    return pipe
 
 
 def home(name: str, settings: Settings) -> Path:
@@ -130,14 +169,17 @@ def read(name: str, case: Case, settings: Settings) -> np.ndarray:
 
 def draw(names: tuple[str, ...], settings: Settings) -> Image.Image:
     """Rows of cases, spread over all of them, none picked: the input, then each system's answer."""
-    some = [case for task in TASKS for case in chosen(task, settings)[:: settings.limit // SHEET][:SHEET]]
+    step = max(1, settings.limit // SHEET)
+    some = [case for task in TASKS for case in chosen(task, settings)[::step][:SHEET]]
     columns = [contact_sheet(some, [read(name, case, settings) for case in some], columns=1) for name in names]
     width, height = columns[0].size
-    answer = (width + 2) // 2  # where a tile's output begins
-    sheet = Image.new("RGB", (width + (len(names) - 1) * (width - answer + 2), height), "white")
-    sheet.paste(columns[0], (0, 0))
-    for n, column in enumerate(columns[1:]):
-        sheet.paste(column.crop((answer, 0, width, height)), (width + 2 + n * (width - answer + 2), 0))
+    side = (width + 2) // 2  # from one picture to the next
+    sheet = Image.new("RGB", (side * (len(names) + 1), HEADING + height), "white")
+    sheet.paste(columns[0].crop((0, 0, side, height)), (0, HEADING))
+    pen = ImageDraw.Draw(sheet)
+    for n, (name, column) in enumerate(zip(names, columns, strict=True), 1):
+        sheet.paste(column.crop((side, 0, width, height)), (side * n, HEADING))
+        pen.text((side * n, 0), name.partition("=")[0], fill="black", font=ImageFont.load_default(11))
     return sheet
 
 
@@ -154,6 +196,8 @@ def show(prefix: str, found: dict[str, Figure], record: bool) -> None:
 
 
 def main(settings: Settings) -> None:
+    if settings.key and len(settings.names) != 2:
+        raise SystemExit(f"--key files one pair, but there are {len(settings.names)} systems; name two.")
     torch.set_num_threads(1)
     state = PartialState(cpu=not torch.accelerator.is_available())
     for name in settings.names:
@@ -162,11 +206,13 @@ def main(settings: Settings) -> None:
     lines = {name.partition("=")[0]: judged(name, settings, state) for name in settings.names}
     if not state.is_main_process:
         return
-    for name, scored in lines.items():
-        show(f"picturebench.{name}", figures(scored), settings.record and name != "baseline20")
     first, *others = lines
+    for name, scored in lines.items():
+        show(f"picturebench.{name}", figures(scored), settings.record and not settings.key and name != "baseline20")
     for other in others:
-        show(f"winrate.{first}-vs-{other}", win_rates(lines[first], lines[other]), settings.record)
+        pair = f"{first}-vs-{other}"
+        key = settings.key or f"winrate.{NAMES.get(pair, pair)}"
+        show(key, win_rates(lines[first], lines[other]), settings.record)
     if settings.sheet:
         draw(settings.names, settings).save(settings.sheet, optimize=True)
 

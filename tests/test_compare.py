@@ -1,0 +1,102 @@
+"""Systems side by side: what a name stands for, that answers of other weights are not taken for these, and the sheet."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import byteedit
+from byteedit.evaluation.picturebench import cases
+from byteedit.evaluation.systems import answers
+from byteedit.schedule import Schedule
+from byteedit.training.adapters import LoraSettings, add_lora, save_lora
+from conftest import build_unet
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "picturebook" / "compare.py"
+
+
+@pytest.fixture
+def compare(pipe, tmp_path, monkeypatch):
+    """examples/picturebook/compare.py as a module, with the LoRAs of tiny models."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    pipe.save_pretrained(tmp_path / "tiny")
+    monkeypatch.setattr(byteedit, "PICTUREBOOK", str(tmp_path / "tiny"))
+    for seed, (name, own) in enumerate({"boost": None, "fast4": Schedule.trained(4, 3, "masked", "trailing")}.items()):
+        write(tmp_path / "loras" / name, seed, own)
+    spec = importlib.util.spec_from_file_location("compare", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "compare", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write(folder, seed, schedule=None):
+    """A LoRA that changes the tiny model a little."""
+    unet = build_unet()
+    add_lora(unet, LoraSettings(rank=2))
+    torch.manual_seed(seed)
+    for name, value in unet.named_parameters():
+        if "lora_B" in name:
+            value.data.normal_(0, 0.05)
+    save_lora(unet, folder, schedule=schedule)
+
+
+def test_a_name_is_a_system_or_any_lora(compare):
+    assert compare.system("fast4") == compare.System(lora="fast4")
+    assert compare.system("mine=a/b") == compare.System(lora="a/b")
+    assert compare.system("mine=a/b,init=noise") == compare.System(lora="a/b", init="noise")
+    with pytest.raises(SystemExit, match="there is no system 'fast3'"):
+        compare.system("fast3")
+
+
+def test_a_pair_is_filed_as_the_tables_name_it(compare):
+    assert set(compare.NAMES.values()) == {"boost-vs-baseline"}
+    assert {name for pair in compare.NAMES for name in pair.split("-vs-")} < set(compare.SYSTEMS)
+
+
+@pytest.mark.parametrize("name", ["fast4", "lcm4", "dpm8"])
+def test_a_system_answers_by_its_schedule_and_solver(compare, tmp_path, name):
+    asked = compare.SYSTEMS[name]
+    pipe = compare.open_system(asked, tmp_path / "loras" / ("fast4" if name == "fast4" else "boost"))
+    assert type(pipe.scheduler).__name__.startswith({"fast4": "DDIM", "lcm4": "LCM", "dpm8": "DPMSolver"}[name])
+    assert (pipe.schedule.num_inference_steps == 4) == (name == "fast4")
+    options = {"num_inference_steps": asked.steps, "guidance_scale": asked.guidance_scale, "init": asked.init}
+    [image] = answers(pipe, cases("editing")[:1], **options)
+    assert image.shape == (128, 128, 3)
+    assert np.ptp(image[cases("editing")[0].mask > 127]) > 0
+
+
+def test_answers_of_other_weights_are_not_taken_for_these(compare, tmp_path, monkeypatch):
+    state = compare.PartialState(cpu=True)
+    monkeypatch.setattr(compare, "TASKS", ("editing",))
+    settings = compare.Settings(names=("fast4",), limit=1, loras=tmp_path / "loras", output=tmp_path / "out")
+    compare.run("fast4", settings, state)
+    [made] = (tmp_path / "out" / "fast4-test").glob("*.png")
+    before = made.stat().st_mtime_ns
+    compare.run("fast4", settings, state)
+    assert made.stat().st_mtime_ns == before
+    write(tmp_path / "loras" / "fast4", 7, Schedule.trained(4, 3, "masked", "trailing"))
+    with pytest.raises(ValueError, match="was begun with other settings: lora was"):
+        compare.run("fast4", settings, state)
+
+
+@pytest.mark.slow
+def test_two_systems_are_judged_and_shown(compare, tmp_path, monkeypatch, capsys):
+    filed = {}
+    show = compare.show
+    monkeypatch.setattr(compare, "show", lambda key, found, record: (filed.update({key: record}), show(key, found, 0)))
+    names = (f"mine={tmp_path / 'loras' / 'boost'},init=masked", "fast4")
+    common = {"limit": 1, "loras": tmp_path / "loras", "output": tmp_path / "out", "sheet": tmp_path / "sheet.png"}
+    compare.main(compare.Settings(names=names, key="ablation.fast.mine", record=True, **common))
+    assert filed == {"picturebench.mine": False, "picturebench.fast4": False, "ablation.fast.mine": True}
+    assert "ablation.fast.mine.editing.coherence" in capsys.readouterr().out
+    asked = json.loads((tmp_path / "out" / "mine-test" / "settings.json").read_text())
+    assert len(asked["lora"]) == 64 and asked["init"] == "masked"
+    assert Image.open(tmp_path / "sheet.png").size == (3 * 130, 15 + 3 * 143)
+    with pytest.raises(SystemExit, match="name two"):
+        compare.main(compare.Settings(names=("boost20",), key="k"))
