@@ -16,7 +16,7 @@ FLOORS = [
     {"masks", "picturebook", "image", "seam", "provenance", "registration", "schedule"},
     {"diffusion", "rewards", "data", "hub"},
     {"pipeline", "training", "evaluation"},
-    {"batch"},
+    {"batch", "feedback"},
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -193,7 +193,7 @@ def test_a_page_says_what_is_not_defined(folder, capsys):
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
-        ("study", 2, "Expected one of {create, report, export}"),
+        ("study", 2, "Expected one of {create, serve, report, export}"),
         ("study create study --cases cases.jsonl --system ours --kind gsb", 2, "--system is 'ours'; write NAME=DIR"),
         ("study create s --cases cases.jsonl --system a=ours --system a=poor --kind gsb", 2, "have the same name"),
         (

@@ -1,4 +1,4 @@
-"""`byteedit study create|report|export`: studies with people, made, read, and turned into training data."""
+"""`byteedit study create|serve|report|export`: studies with people, made, answered, read, and exported."""
 
 import json
 from dataclasses import dataclass
@@ -52,6 +52,37 @@ class Create(Command):
         if len({name for name, *_ in pairs}) < len(pairs):
             raise UsageError("two systems have the same name; rename one.")
         return {name: Path(folder) for name, _, folder in pairs}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve(Command):
+    """Serve the app that raters answer a study in, until it is stopped."""
+
+    study: Folder
+    """The study."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 lets in all who reach this machine."""
+
+    port: int = 7860
+    """Port to listen on; 0 takes a free one."""
+
+    push: Annotated[str, tyro.conf.arg(metavar="OWNER/NAME")] = ""
+    """Data set of the hub that answers are pushed to, and taken up from at the start; without, they stay here."""
+
+    every: float = 5.0
+    """Minutes between two pushes."""
+
+    def run(self) -> None:
+        """Print the address, and serve."""
+        try:
+            from byteedit.feedback.serving import serve
+        except ImportError as error:
+            raise ValueError(f"the app needs {error.name}: pip install 'byteedit[app]'.") from error
+        try:
+            serve(self.study, host=self.host, port=self.port, push=self.push, every=self.every)
+        except KeyboardInterrupt:
+            print("stopped; all answers are kept")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +154,11 @@ class Export(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Studies with people: make one, read it, export it. docs/studies.md says how."""
+    """Studies with people: make one, serve it, read it, export it. docs/studies.md says how."""
 
     action: Annotated[
         Annotated[Create, tyro.conf.subcommand("create")]
+        | Annotated[Serve, tyro.conf.subcommand("serve")]
         | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Export, tyro.conf.subcommand("export")],
         tyro.conf.arg(name=""),

@@ -1,0 +1,223 @@
+// A rater at work: who it is, which question is shown, where a key goes, and what happens when all is said.
+//
+// What an answer is, is in kinds.js; how it is kept, in sending.js; pictures are in pictures.js, the page's parts in
+// view.js. An answer counts when it is complete, and the next open question follows at once.
+
+import { KINDS, start } from "./kinds.js";
+import { Closer, loadAll } from "./pictures.js";
+import { Outbox, call, newId, storage } from "./sending.js";
+import { byId, drawQuestion, drawPage, show, wait } from "./view.js";
+
+const AHEAD = 3; // questions whose pictures are loaded ahead
+const tab = storage("sessionStorage"), browser = storage("localStorage");
+const closer = new Closer(byId("closer"));
+let study, kind, rater, questions, answers, outbox;
+let at = 0; // the question that is shown
+let draft = start();
+let ready = false; // whether its pictures are seen, so that keys count
+let looked = 0, since = null; // milliseconds that it was seen, and since when it is
+
+// Coming and going
+
+async function open() {
+  study = await call("api/study");
+  kind = KINDS[study.kind];
+  document.title = kind.heading;
+  document.querySelector("#welcome h1").textContent = kind.heading;
+  byId("instructions").textContent = study.instructions;
+  byId("name").value = browser.getItem("byteedit/name") ?? "";
+  const name = tab.getItem("byteedit/name");
+  if (name) await join(name).catch(() => welcome());
+  else welcome();
+}
+
+function welcome() {
+  show("welcome");
+  byId("name").focus();
+}
+
+async function join(name) {
+  const joined = await call("api/join", { name });
+  tab.setItem("byteedit/name", name);
+  browser.setItem("byteedit/name", name);
+  ({ rater, questions } = joined);
+  outbox = new Outbox(study.study, rater, { changed: tell, refused });
+  answers = known(joined.answers);
+  outbox.flush();
+  go(nextOpen(-1));
+}
+
+/** What the server has, and on top of it what is still on its way there. */
+function known(there) {
+  const found = new Map(Object.entries(there));
+  for (const answer of outbox.pending()) found.set(answer.question, answer.value);
+  return found;
+}
+
+function leave() {
+  tab.removeItem("byteedit/name");
+  location.reload();
+}
+
+/** After a while away: another tab, or another device, may have gone on. */
+async function refresh() {
+  const joined = await call("api/join", { name: rater });
+  const before = answers;
+  answers = known(joined.answers);
+  const here = questions[at]?.id;
+  const touched = Object.keys(draft.value).length > 0;
+  if (here && !before.has(here) && answers.has(here) && !touched && !byId("work").hidden) go(nextOpen(at));
+  else tell();
+}
+
+// From question to question
+
+function nextOpen(from) {
+  const open = (index) => !answers.has(questions[index].id);
+  const order = questions.map((_, index) => (from + 1 + index) % questions.length);
+  return order.find(open) ?? questions.length;
+}
+
+async function go(index) {
+  at = index;
+  ready = false;
+  stopWatch();
+  looked = 0;
+  if (at >= questions.length) return finished();
+  const question = questions[at];
+  draft = start(answers.get(question.id));
+  show("work");
+  tell();
+  byId("stage").classList.add("loading");
+  try {
+    await loadAll(question);
+  } catch {
+    return questions[at] === question && wait("A picture could not be loaded.", () => go(index));
+  }
+  if (questions[at] !== question || byId("work").hidden) return null;
+  draw();
+  byId("stage").classList.remove("loading");
+  ready = true;
+  startWatch();
+  return ahead(index);
+}
+
+function ahead(index) {
+  const open = questions.filter((question, other) => other > index && !answers.has(question.id));
+  for (const question of open.slice(0, AHEAD)) loadAll(question).catch(() => {});
+}
+
+const back = () => at > 0 && go(at - 1);
+const forward = () => at < questions.length && answers.has(questions[at].id) && go(at + 1);
+
+function change(next) {
+  const question = questions[at];
+  if (!ready || !next) return;
+  const before = draft;
+  draft = next;
+  draw();
+  if (!kind.complete(question, draft.value)) return;
+  if (!same(answers.get(question.id), draft.value)) record(question, draft.value);
+  const oneThing = question.axes.length === 1 && study.kind !== "best-worst";
+  if (oneThing || !kind.complete(question, before.value)) go(nextOpen(at));
+}
+
+const same = (one, other) =>
+  one !== undefined && Object.keys(other).every((name) => one[name] === other[name]);
+
+function record(question, value) {
+  const seconds = Math.round((looked + (since ? performance.now() - since : 0)) / 100) / 10;
+  answers.set(question.id, value);
+  outbox.add({ study: study.study, rater, id: newId(), question: question.id, value, seconds });
+}
+
+function refused(answer, words) {
+  answers.delete(answer.question);
+  tell(`An answer was not taken: ${words}`);
+}
+
+// Pausing and the end
+
+function finished() {
+  show("pausing");
+  tell();
+  byId("resume").focus();
+}
+
+function pause() {
+  stopWatch();
+  show("pausing");
+  tell();
+  byId("resume").focus();
+}
+
+const resume = () => go(at < questions.length ? at : nextOpen(-1) < questions.length ? nextOpen(-1) : 0);
+
+// What is seen
+
+const tell = (words) => rater && drawPage({ kind, rater, questions, answers, at, outbox, words });
+
+function draw() {
+  drawQuestion({ kind, question: questions[at], draft, change, look: (index) => closer.show(questions[at], index) });
+}
+
+function startWatch() {
+  since ??= document.hidden ? null : performance.now();
+}
+
+function stopWatch() {
+  looked += since ? performance.now() - since : 0;
+  since = null;
+}
+
+// Keys and buttons
+
+function press(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (closer.open ? closer.press(event.key) : !byId("work").hidden && !byId("keys").open && pressAtWork(event))
+    event.preventDefault();
+}
+
+function pressAtWork({ key, repeat }) {
+  const focused = document.activeElement?.tagName === "BUTTON";
+  const next = repeat ? null : ready && kind.press(key, questions[at], draft);
+  if (next) change(next);
+  else if (key === "Backspace" || key === "ArrowLeft") back();
+  else if (key === "ArrowRight" || (key === "Enter" && !focused)) forward();
+  else if (key === " " && !focused) closer.show(questions[at], 0);
+  else if (key === "p" || key === "P") pause();
+  else if (key === "?") byId("keys").showModal();
+  else return false;
+  return true;
+}
+
+function drawKeys() {
+  const always = [["Backspace", "back"], ["Enter", "on, where you have answered"], ["Space", "a closer look, with arrows"], ["P", "pause"]];
+  const parts = [...kind.keys, ...always].flatMap(([key, meaning]) => {
+    const name = document.createElement("dt"), words = document.createElement("dd");
+    [name.textContent, words.textContent] = [key, meaning];
+    return [name, words];
+  });
+  document.querySelector("#keys dl").replaceChildren(...parts);
+}
+
+document.addEventListener("keydown", press);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return stopWatch();
+  if (ready) startWatch();
+  return rater && refresh().catch(() => {});
+});
+byId("join").addEventListener("submit", (event) => {
+  event.preventDefault();
+  byId("join-error").textContent = "";
+  join(byId("name").value).catch((error) => { byId("join-error").textContent = error.message; });
+});
+for (const button of document.querySelectorAll("[data-close]"))
+  button.addEventListener("click", () => button.closest("dialog").close());
+const CLICKS = { back, next: forward, pause, resume, leave, help: () => byId("keys").showModal() };
+for (const [id, act] of Object.entries(CLICKS)) byId(id).addEventListener("click", act);
+byId("before").addEventListener("click", () => closer.show(questions[at], questions[at].pictures.length + (questions[at].mask ? 1 : 0)));
+open().then(drawKeys).catch((error) => {
+  show("welcome");
+  byId("join-error").textContent = `${error.message}. Reload the page.`;
+});

@@ -1,0 +1,104 @@
+"""Studies and answers on the hub: a study fetched from a data set, answers pushed to one and taken up from it again.
+
+A Space forgets its files when it is started again, so answers are taken up before anyone joins; nothing that was pushed
+is ever written over by less. One server pushes to one data set. Built on huggingface_hub's CommitScheduler.
+"""
+
+import json
+from pathlib import Path
+
+from huggingface_hub import CommitScheduler, HfApi
+from huggingface_hub.errors import HTTPError  # of connections and of the hub's answers
+
+from byteedit.evaluation.human.answers import lock
+from byteedit.evaluation.human.studies import Study
+from byteedit.provenance import write_atomically
+
+__all__ = ["fetch_study", "merge", "push_answers", "take_up"]
+
+PARTS = ("study.json", "questions.jsonl", "pictures/*.png")
+
+
+def fetch_study(hub: HfApi, repository: str, folder: str | Path) -> Path:
+    """Download the study that a data set of the hub holds, without its answers, into `folder`."""
+    hub.snapshot_download(repository, repo_type="dataset", local_dir=folder, allow_patterns=list(PARTS))
+    return Path(folder)
+
+
+class Pushing(CommitScheduler):
+    """A CommitScheduler that says in a line what went wrong, and goes on."""
+
+    def push_to_hub(self):
+        """Commit what has changed. What cannot be pushed now is pushed the next time."""
+        try:
+            return super().push_to_hub()
+        except (OSError, HTTPError) as error:
+            print(f"byteedit: answers were not pushed to {self.repo_id}, and will be: {_first_line(error)}", flush=True)
+
+    def finish(self) -> None:
+        """Push what is left, and stop."""
+        self.trigger().result()
+        self.stop()
+
+
+def push_answers(study: Study, hub: HfApi, repository: str, every: float) -> Pushing:
+    """Take up the answers that a data set holds, then push them there whenever they have grown.
+
+    Args:
+        study: What is answered.
+        hub: Where the data set is; it knows the token.
+        repository: OWNER/NAME. It is made, private, where it is missing.
+        every: Minutes between two pushes.
+
+    Raises:
+        ValueError: the data set cannot be read or written.
+    """
+    if not every > 0:
+        raise ValueError(f"every is {every}; it must be more than 0 minutes.")
+    try:
+        hub.create_repo(repository, repo_type="dataset", private=True, exist_ok=True)
+        take_up(study, hub, repository)
+        return Pushing(
+            repo_id=repository,
+            repo_type="dataset",
+            folder_path=study.folder / "answers",
+            path_in_repo="answers",
+            allow_patterns="*.jsonl",
+            every=every,
+            hf_api=hub,
+        )
+    except (OSError, HTTPError) as error:
+        advice = "Log in with `hf auth login`, or set HF_TOKEN to a token that may write there."
+        raise ValueError(f"answers cannot be pushed to {repository}: {_first_line(error)} {advice}") from error
+
+
+def take_up(study: Study, hub: HfApi, repository: str) -> None:
+    """Add to the study the answers that a data set of the hub holds and it lacks."""
+    names = [
+        name for name in hub.list_repo_files(repository, repo_type="dataset") if Path(name).match("answers/*.jsonl")
+    ]
+    for name in names:
+        there = Path(hub.hf_hub_download(repository, name, repo_type="dataset")).read_bytes()
+        file = study.folder / "answers" / Path(name).name
+        with lock(study):
+            here = file.read_bytes() if file.exists() else there
+            write_atomically(file, merge(here, there))
+
+
+def merge(here: bytes, there: bytes) -> bytes:
+    """One rater's file from two copies of it: the first one's head, then every line of either once, by its time."""
+    head, *ours = here.split(b"\n")
+    _, *theirs = there.split(b"\n")
+    lines = dict.fromkeys(filter(None, [*theirs, *ours]))
+    return b"\n".join([head, *sorted(lines, key=_time), b""])
+
+
+def _time(line: bytes) -> str:
+    try:
+        return json.loads(line)["time"]
+    except (ValueError, KeyError, TypeError):  # torn
+        return ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

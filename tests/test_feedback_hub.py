@@ -1,0 +1,126 @@
+"""Answers on the hub: pushed, taken up again, and never written over by less. The client is the real one."""
+
+import json
+
+import pytest
+from huggingface_hub import HfApi, constants
+
+from byteedit.data.skipped import Skipped
+from byteedit.evaluation.human.answers import read_answers
+from byteedit.evaluation.human.raters import join
+from byteedit.evaluation.human.studies import open_study
+from byteedit.feedback.remote import fetch_study, merge, push_answers
+from toy_feedback import serving
+from toy_hub import ToyHub
+from toy_studies import make_study
+
+LEFT = {"overall": "left"}
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A toy hub, and the client that asks it."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    toy = ToyHub()
+    with serving(toy.app) as address:
+        toy.client = HfApi(endpoint=address, token="hf_toy")
+        yield toy
+
+
+def line(id, time):
+    return json.dumps({"id": id, "time": time}).encode()
+
+
+def test_answers_are_pushed_as_they_grow(hub, tmp_path):
+    study = make_study(tmp_path, "gsb")
+    pushing = push_answers(study, hub.client, "lab/answers", every=60)
+    assert hub.private == {"lab/answers": True}
+    ann = join(study, "Ann")
+    ann.record("a1", ann.questions[0].id, LEFT)
+    pushing.trigger().result()
+    ann.record("a2", ann.questions[1].id, LEFT)
+    pushing.finish()
+    file = study.folder / "answers" / "ann.jsonl"
+    assert hub.files["lab/answers"] == {"answers/ann.jsonl": file.read_bytes()}
+    assert hub.commits == [["answers/ann.jsonl"]] * 2
+
+
+def test_a_new_machine_goes_on_where_the_old_one_was(hub, tmp_path):
+    study = make_study(tmp_path, "gsb")
+    ann = join(study, "Ann")
+    ann.record("a1", ann.questions[0].id, LEFT)
+    push_answers(study, hub.client, "lab/answers", every=60).finish()
+    for file in (study.folder / "answers").iterdir():
+        file.unlink()
+    pushing = push_answers(study, hub.client, "lab/answers", every=60)
+    again = join(study, "Ann")
+    assert set(again.answers()) == {ann.questions[0].id} and again.questions == ann.questions
+    again.record("a2", ann.questions[1].id, LEFT)
+    pushing.finish()
+    assert hub.files["lab/answers"]["answers/ann.jsonl"].count(b'"a1"') == 1
+    assert len(hub.files["lab/answers"]["answers/ann.jsonl"].splitlines()) == 3
+
+
+def test_a_study_comes_from_a_data_set_without_its_answers(hub, tmp_path):
+    study = make_study(tmp_path, "gsb", count=2)
+    names = ["study.json", "questions.jsonl", *(f"pictures/{file.name}" for file in study.folder.glob("pictures/*"))]
+    hub.files["lab/study"] = {name: (study.folder / name).read_bytes() for name in names} | {
+        "answers/ann.jsonl": b"{}\n", "README.md": b"a study",
+    }  # fmt: skip
+    fetched = open_study(fetch_study(hub.client, "lab/study", tmp_path / "fetched"))
+    assert fetched.questions == study.questions
+    assert sorted(file.name for file in fetched.folder.iterdir() if file.name[0] != ".") == [
+        "pictures", "questions.jsonl", "study.json",
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_pushed_is_said_and_pushed_later(hub, tmp_path, capsys):
+    study = make_study(tmp_path, "gsb")
+    pushing = push_answers(study, hub.client, "lab/answers", every=60)
+    ann = join(study, "Ann")
+    pushing.trigger().result()  # after the scheduler's own first one
+    ann.record("a1", ann.questions[0].id, LEFT)
+    hub.broken = True
+    pushing.trigger().result()
+    out = capsys.readouterr().out
+    assert "answers were not pushed to lab/answers, and will be: " in out and out.count("\n") == 1
+    hub.broken = False
+    pushing.finish()
+    assert hub.commits == [["answers/ann.jsonl"]] * 2
+
+
+def test_who_may_not_push_is_told_before_anyone_answers(hub, tmp_path):
+    study = make_study(tmp_path, "gsb")
+    hub.broken = True
+    with pytest.raises(ValueError, match=r"answers cannot be pushed to lab/answers: .* Log in with `hf auth login`"):
+        push_answers(study, hub.client, "lab/answers", every=60)
+    with pytest.raises(ValueError, match="every is 0; it must be more than 0 minutes"):
+        push_answers(study, hub.client, "lab/answers", every=0)
+    unreachable = HfApi(endpoint="http://127.0.0.1:9", token="hf_toy")
+    with pytest.raises(ValueError, match="answers cannot be pushed to lab/answers"):
+        push_answers(study, unreachable, "lab/answers", every=60)
+
+
+def test_two_copies_make_one_file_by_time():
+    here = b"\n".join([b"head", line("a", "10:00"), line("c", "10:02"), b""])
+    there = b"\n".join([b"another head", line("a", "10:00"), line("b", "10:01"), b""])
+    assert merge(here, there) == b"\n".join([b"head", line("a", "10:00"), line("b", "10:01"), line("c", "10:02"), b""])
+    assert merge(here, here) == here
+    torn = here + b'{"id": "to'
+    assert merge(torn, there).splitlines()[1] == b'{"id": "to' and merge(torn, there).endswith(b"\n")
+
+
+def test_what_was_taken_up_is_read_as_answers(hub, tmp_path):
+    study = make_study(tmp_path, "gsb")
+    ann = join(study, "Ann")
+    ann.record("a1", ann.questions[0].id, LEFT)
+    hub.files["lab/answers"] = {
+        "answers/ann.jsonl": (study.folder / "answers" / "ann.jsonl").read_bytes(),
+        "answers/sub/other.jsonl": b"not ours",
+        "other.jsonl": b"not ours",
+    }
+    push_answers(study, hub.client, "lab/answers", every=60).finish()
+    skipped = Skipped()
+    assert len(read_answers(study, skipped)) == 1 and not skipped.reasons
+    assert sorted(file.name for file in (study.folder / "answers").glob("*.jsonl")) == ["ann.jsonl"]
