@@ -1,4 +1,4 @@
-"""Systems side by side: what a name stands for, that answers of other weights are not taken for these, and the sheet."""
+"""Systems side by side: what a name stands for, whose answers are kept, how they are judged and shown."""
 
 import importlib.util
 import json

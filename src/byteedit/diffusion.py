@@ -97,12 +97,17 @@ def start(scheduler, noise: Tensor, timestep: Tensor | None = None, known: Tenso
 
 
 def predict(unet, scheduler, latents: Tensor, timestep: Tensor, condition: Condition) -> Tensor:
-    """The UNet's output for noisy latents, guided where the condition asks for it. (B, 4, h, w) -> (B, 4, h, w)."""
+    """The UNet's output for noisy latents, guided where the condition asks for it. (B, 4, h, w) -> (B, 4, h, w).
+
+    timestep: one for all, (), or one for each row, (B,).
+    """
     double = (lambda rows: torch.cat([rows] * 2)) if condition.guided else (lambda rows: rows)
     text = torch.cat([condition.negative, condition.text]) if condition.guided else condition.text
     sample = double(latents) if is_flow(scheduler) else scheduler.scale_model_input(double(latents), timestep)
     if condition.image_latents is None:
         sample = torch.cat([sample, double(condition.mask), double(condition.masked_latents)], dim=1)  # (B, 9, h, w)
+    if timestep.ndim:  # one for each row
+        timestep = double(timestep)
     output = unet(sample, timestep, encoder_hidden_states=text, return_dict=False, **condition.unet_kwargs)[0]
     if not condition.guided:
         return output
