@@ -1,0 +1,101 @@
+"""The scripts around the proofs: variants that are left out in turn, and the plot of proxy and gold."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from byteedit.training.boost import PeflSettings
+from byteedit.training.phases import FastSettings
+from byteedit.training.settings import read
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "picturebook"
+KINDS = {"boost": PeflSettings, "fast": FastSettings}
+
+
+def load(name):
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def ablate(monkeypatch):
+    """The script, and the commands that it would run, each of which writes what is expected of it."""
+    module, commands = load("ablate"), []
+
+    def launch(settings, script, *arguments):
+        commands.append((script.name, *map(str, arguments)))
+        if script.name.startswith("train"):
+            preset = yaml.safe_load(Path(arguments[0]).read_text())
+            lora = Path(preset["output"]) / (preset.get("phases") or [{"name": ""}])[-1]["name"] / "lora"
+            lora.mkdir(parents=True)
+            (lora / "README.md").touch()
+
+    monkeypatch.setattr(module, "launch", launch)
+    return module, commands
+
+
+@pytest.mark.parametrize("stage", ["boost", "fast"])
+def test_every_variant_is_trained_and_judged_once(ablate, tmp_path, stage):
+    module, commands = ablate
+    settings = module.Settings(stage=stage, output=tmp_path, limit=2, record=True)
+    module.main(settings)
+    written = yaml.safe_load(settings.variants.read_text())[stage]
+    names = [*written["variants"], *written.get("asked", {})]
+    assert [words[0] for words in commands].count("compare.py") == len(names)
+    assert [words[0] for words in commands].count(written["script"]) == len(written["variants"])
+    keys = [words[words.index("--key") + 1] for words in commands if words[0] == "compare.py"]
+    assert keys == [f"ablation.{stage}.{name}" for name in names]
+    runs = {name: read(KINDS[stage], tmp_path / stage / name / "preset.yaml") for name in written["variants"]}
+    differs = {
+        name: {key for key, value in run.course().items() if value != runs["full"].course()[key]}
+        for name, run in runs.items()
+    }
+    assert not differs.pop("full") and all(len(found) in (1, 2) for found in differs.values()), differs
+    commands.clear()
+    module.main(settings)
+    assert {words[0] for words in commands} == {"compare.py"}  # what is trained is not trained again
+
+
+def test_acceleration_from_noise_is_the_full_one_asked_otherwise(ablate, tmp_path):
+    module, commands = ablate
+    module.main(module.Settings(stage="fast", only=("inference_from_noise",), output=tmp_path))
+    [trained, judged] = commands
+    assert trained == ("train_fast.py", str(tmp_path / "fast" / "full" / "preset.yaml"))
+    assert judged[1] == f"fast_inference_from_noise={tmp_path / 'fast' / 'full' / 'fast4' / 'lora'},init=noise"
+    with pytest.raises(SystemExit, match="no variant 'x'"):
+        module.main(module.Settings(stage="fast", only=("x",), output=tmp_path))
+
+
+def test_all_variants_of_acceleration_take_as_many_steps():
+    stage = yaml.safe_load((EXAMPLES.parent / "configs" / "picturebook" / "ablations.yaml").read_text())["fast"]
+    boosted = 80
+    for values in stage["variants"].values():
+        own = stage["always"] | values
+        steps = sum(phase["steps"] for phase in own["phases"])
+        assert steps + (boosted if own["tuned"] else 0) == 180
+
+
+def test_proxy_and_gold_part_where_the_marks_are_best(tmp_path):
+    pytest.importorskip("matplotlib")
+    plot = load("plot_boost")
+    lines = [{"step": 10, "pefl/loss": 1.0}]
+    for n, (gold, proxy) in enumerate([(3.0, 0.0), (3.2, 0.5), (3.1, 0.9)]):
+        scores = {"validation/score/aesthetic": proxy, "validation/score/alignment": proxy + 0.2}
+        lines.append({"step": 40 * n, "validation/gold": gold} | scores)
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    points = plot.course(tmp_path / "log.jsonl")
+    assert [point["proxy"] for point in points] == pytest.approx([0.1, 0.6, 1.0])
+    assert plot.parting(points) == 40
+    assert plot.parting(points[:2]) is None
+    plot.main(plot.Settings(log=tmp_path / "log.jsonl", output=tmp_path / "plot.png"))
+    assert Image.open(tmp_path / "plot.png").size == (910, 468)
+    (tmp_path / "log.jsonl").write_text(json.dumps(lines[0]))
+    with pytest.raises(ValueError, match="no line with validation/gold"):
+        plot.course(tmp_path / "log.jsonl")
