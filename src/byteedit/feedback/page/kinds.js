@@ -10,6 +10,7 @@ const MEANINGS = {
 };
 const SIDES = [["left", "←", "1 is better"], ["same", "↓", "The same"], ["right", "→", "2 is better"]];
 const SIDE_KEYS = { ArrowLeft: "left", 1: "left", ArrowDown: "same", 0: "same", ArrowRight: "right", 2: "right" };
+const SHORT = { left: "1", same: "same", right: "2" };
 const MARKS = ["bad", "poor", "fair", "good", "excellent"];
 
 const start = (value = {}) => ({ value, axis: 0 });
@@ -47,11 +48,14 @@ const gsb = {
       SIDES.map(([side, key, words]) => ({
         words, key, chosen: draft.value[axis] === side, draft: () => said(question, draft, number, side),
       }))),
-  badge(draft, position) {
-    const sides = Object.values(draft.value);
-    return sides.length === 1 && sides[0] === ["left", "right"][position - 1] ? "best" : "";
+  badge(question, draft, position) {
+    const [axis, ...others] = question.axes;
+    return others.length === 0 && draft.value[axis] === ["left", "right"][position - 1] ? "best" : "";
   },
-  words: (value) => Object.values(value).map((side) => SIDES.find(([name]) => name === side)[2].toLowerCase()).join(", "),
+  words(value) {
+    const said = Object.values(value).map((side) => SHORT[side]);
+    return said.length > 1 ? said.join(", ") : said[0] === "same" ? "the same" : `${said[0]} is better`;
+  },
   keys: [["← or 1", "the first is better"], ["→ or 2", "the second is better"], ["↓ or 0", "they are the same"]],
 };
 
@@ -92,7 +96,7 @@ const bestWorst = {
       words: end, end, key: "", chosen: draft.value[end] === position,
       draft: () => start(withEnd(draft.value, end, position)),
     })),
-  badge: (draft, position) => ["best", "worst"].find((end) => draft.value[end] === position) ?? "",
+  badge: (question, draft, position) => ["best", "worst"].find((end) => draft.value[end] === position) ?? "",
   words: ({ best, worst }) => `best ${best}, worst ${worst}`,
   keys: [["1 to 4", "first the best, then the worst"], ["the same again", "takes the best back"]],
 };

@@ -59,7 +59,7 @@ function place(question, look) {
 }
 
 function dress(picture, kind, question, draft, position, change) {
-  const badge = kind.badge(draft, position);
+  const badge = kind.badge(question, draft, position);
   picture.className = badge;
   const number = question.pictures.length > 1 ? [element("kbd", {}, `${position}`)] : [];
   const choices = kind.choices?.(question, draft, position) ?? [];
