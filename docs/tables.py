@@ -1,6 +1,7 @@
 """Fill the tables in README.md and docs/ from docs/results.json, so that no figure is ever typed.
 
-A table stands between `<!-- table:PREFIX -->` and `<!-- /table -->` and shows the results whose keys start with PREFIX.
+A table stands between `<!-- table:PREFIX -->` and `<!-- /table -->` and shows the results whose keys start with PREFIX;
+`<!-- grid:PREFIX -->` makes a row of all results of each thing that is named after PREFIX, such as a variant.
 `python docs/tables.py` writes the files; with `--check` it only says which are stale, and fails if any is.
 A result is `{value, low, high, n, command, commit}`; low and high bound the 95 % interval, null where there is none.
 """
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"(<!-- table:(?P<prefix>[^ ]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (?P<kind>table|grid):(?P<prefix>[^ ]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 PAGES = ("README.md", "docs/*.md", "src/byteedit/assets/*/README.md")
 
 # What the end of a key means, in words, and how its value is written.
@@ -28,6 +29,23 @@ MEANINGS = {
     "outpainting.psnr": ("Outpainting without prompt: PSNR of the background, in dB", "{:.1f}"),
     "outpainting.found": ("Outpainting with prompt: the named object found", "{:.1%}"),
     "outpainting.seam": ("Outpainting: seam contrast (1 = none)", "{:.2f}"),
+    "outpainting.structure_aesthetics": ("Outpainting: structure and aesthetics", "{:.1%}"),
+    "outpainting.coherence": ("Outpainting: coherence", "{:.1%}"),
+    "outpainting.alignment": ("Outpainting: alignment", "{:.1%}"),
+    "outpainting.right_gained": ("Outpainting: more found", "{:+.1%}"),
+    "editing.structure_aesthetics": ("Editing: structure and aesthetics", "{:.1%}"),
+    "editing.coherence": ("Editing: coherence", "{:.1%}"),
+    "editing.alignment": ("Editing: alignment", "{:.1%}"),
+    "editing.right_gained": ("Editing: more right", "{:+.1%}"),
+    "erasing.structure_aesthetics": ("Erasing: structure", "{:.1%}"),
+    "erasing.coherence": ("Erasing: coherence", "{:.1%}"),
+    "erasing.alignment": ("Erasing: nothing there", "{:.1%}"),
+    "erasing.right_gained": ("Erasing: more empty", "{:+.1%}"),
+    "fresh.fast8.pixel_auc": ("Fresh discriminator: area under the curve, 8 steps", "{:.4f}"),
+    "fresh.fast4.pixel_auc": ("... 4 steps", "{:.4f}"),
+    "fresh.boost20.pixel_auc": ("... boosted, 20 steps", "{:.4f}"),
+    "fresh.fast8-vs-boost20.pixel_auc_less": ("... how much less at 8 steps than at 20", "{:.4f}"),
+    "fresh.fast8-vs-fast4.pixel_auc_less": ("... how much less at 8 steps than at 4", "{:.4f}"),
     "judge.true_right": ("Judge says right: true pictures", "{:.1%}"),
     "judge.noisy_right": ("... with noise", "{:.1%}"),
     "judge.compressed_right": ("... compressed", "{:.1%}"),
@@ -72,6 +90,14 @@ MEANINGS = {
     "refl_over_ours.phase1": ("Processor time of ReFL's step over ours, phase 1", "{:.2f}"),
     "refl_over_ours.phase1_two_points": ("... for each of two gradient points a rollout", "{:.2f}"),
     "backward_peak_ratio": ("Peak memory picture by picture over all at once", "{:.2f}"),
+    "time_20cfg_over_8": ("Time of an edit, 20 steps with guidance over the accelerated 8", "{:.2f}"),
+    "time_20cfg_over_4": ("... over the accelerated 4", "{:.2f}"),
+    "text_encoder": ("Text", "{:.1f}"),
+    "vae.encoder": ("Encoder", "{:.1f}"),
+    "unet": ("UNet", "{:.1f}"),
+    "vae.decoder": ("Decoder", "{:.1f}"),
+    "rest": ("Rest", "{:.1f}"),
+    "whole": ("Whole", "{:.1f}"),
     "ratio_to_diffusers.20": ("Time of an edit over diffusers' time, 20 steps each", "{:.2f}"),
     "ratio_to_diffusers.8": ("Time of an edit over diffusers' time, 8 steps each", "{:.2f}"),
 }
@@ -98,7 +124,8 @@ def load_results(path: Path) -> dict[str, dict]:
 
 def fill(page: str, results: dict[str, dict]) -> str:
     """A page with every table made anew."""
-    return BLOCK.sub(lambda block: block[1] + table(block["prefix"], results) + block[3], page)
+    kinds = {"table": table, "grid": grid}
+    return BLOCK.sub(lambda block: block[1] + kinds[block["kind"]](block["prefix"], results) + block[4], page)
 
 
 def table(prefix: str, results: dict[str, dict]) -> str:
@@ -109,6 +136,24 @@ def table(prefix: str, results: dict[str, dict]) -> str:
     rows = [row(key, key.removeprefix(f"{prefix}."), result) for key, result in in_order(chosen)]
     lines = ["| | value | 95 % interval | n |", "|---|---:|:---:|---:|", *rows, "", source(chosen)]
     return "\n".join(lines) + "\n"
+
+
+def grid(prefix: str, results: dict[str, dict]) -> str:
+    """A Markdown table of the results under a prefix, a row for each thing that is named after it."""
+    chosen = {key: result for key, result in results.items() if key.startswith(f"{prefix}.")}
+    if not chosen:
+        return "*Not measured yet.*\n"
+    cells: dict[str, dict[str, str]] = {}
+    for key, result in in_order(chosen):
+        name, _, rest = key.removeprefix(f"{prefix}.").partition(".")
+        words, form = MEANINGS.get(known_end(key), (f"`{rest}`", "{:.4g}"))
+        cells.setdefault(words, {})[name] = " to ".join(form.format(result[end]) for end in ("low", "high"))
+        cells[words][name] = f"{form.format(result['value'])} ({cells[words][name]})"
+    names = list(dict.fromkeys(key.removeprefix(f"{prefix}.").partition(".")[0] for key in chosen))
+    lines = ["| | " + " | ".join(cells) + " |", "|---" * (len(cells) + 1) + "|"]
+    for name in names:
+        lines.append("| " + " | ".join([name.replace("_", " "), *(row.get(name, "") for row in cells.values())]) + " |")
+    return "\n".join([*lines, "", source(chosen)]) + "\n"
 
 
 def in_order(results: dict[str, dict]) -> list[tuple[str, dict]]:

@@ -67,7 +67,15 @@ def test_rows_stand_in_the_order_of_their_meanings(tables):
 
 
 def test_nothing_measured_is_said(tables):
-    assert tables.table("p", {}) == "*Not measured yet.*\n"
+    assert tables.table("p", {}) == tables.grid("p", {}) == "*Not measured yet.*\n"
+
+
+def test_a_grid_has_a_row_for_each_name(tables):
+    results = {"p.full.editing.coherence": RESULT, "p.no_skip.editing.coherence": RESULT, "p.full.other": RESULT}
+    page = tables.fill("<!-- grid:p -->\n<!-- /table -->\n", results)
+    assert "| | Editing: coherence | `other` |\n|---|---|---|\n" in page
+    assert "| full | 81.2% (75.0% to 86.0%) | 0.8125 (0.75 to 0.86) |" in page
+    assert "| no skip | 81.2% (75.0% to 86.0%) |  |" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -29,13 +29,14 @@ class Demo(Command):
         import numpy as np
         from tqdm import tqdm
 
-        from byteedit.cli.work import open_pipeline
+        from byteedit.cli.work import add_loras, default_loras, open_pipeline
         from byteedit.evaluation.picturebench import TASKS, cases
         from byteedit.evaluation.scores import psnr
         from byteedit.evaluation.systems import answers
 
         began = time.perf_counter()
         pipe = open_pipeline(self.model)
+        add_loras(pipe, default_loras(self.model))
         pipe.set_progress_bar_config(disable=True)
         closeness = []
         for task in TASKS:

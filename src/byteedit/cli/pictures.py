@@ -56,7 +56,8 @@ class PictureCommand(Command):
 
     lora: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH[:WEIGHT]")] = ()
     """A LoRA (a path, a hub name, or the name of one that ships) and, after a colon, its weight (1 without). One that
-    carries a schedule sets the defaults of --steps and --guidance-scale; of several, the last does."""
+    carries a schedule sets the defaults of --steps and --guidance-scale; of several, the last does. Without any, the
+    model that ships takes its accelerated weights, fast8, if they ship, too; "--lora none" goes without."""
 
     device: Annotated[str | None, says("the accelerator, if there is one")] = None
     """Such as cpu, cuda, cuda:1 or mps."""
@@ -124,7 +125,7 @@ class Edit(MaskedCommand):
     """What the region shall show."""
 
     negative_prompt: Annotated[str | None, says("")] = None
-    """What it shall not show."""
+    """What it shall not show; counts where there is guidance."""
 
     def call(self, pipe, image, mask, generator):
         """The edited picture."""
@@ -170,7 +171,7 @@ class Outpaint(PictureCommand):
     """What the new region shall show; without it, the picture goes on."""
 
     negative_prompt: Annotated[str | None, says("")] = None
-    """What it shall not show."""
+    """What it shall not show; counts where there is guidance."""
 
     def check(self) -> None:
         """Raise UsageError where options are missing or contradict one another."""

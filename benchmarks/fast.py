@@ -1,0 +1,128 @@
+"""Wall time of an edit: 20 steps with guidance over the accelerated 8 and 4 steps without, in alternation in one run.
+
+    python benchmarks/fast.py --rounds 25 --record --plot docs/images/latency.png
+
+One picture at a time, two threads. Prints each ratio as the median over pairs with a bootstrap interval of 95 %, and
+where the milliseconds of each kind of edit go: text encoder, encoder, UNet, decoder, and the rest (reading, pasting).
+LoRAs are fused, as `byteedit edit` does it. `--plot` draws the time against the number of steps (extra `docs`).
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import byteedit
+from byteedit.cli.work import add_loras, open_pipeline
+from edit import editor, measure, scene
+from results import record
+
+PARTS = ("text_encoder", "vae.encoder", "unet", "vae.decoder")
+STEPS = (1, 2, 4, 8, 12, 16, 20)  # of the plot
+
+
+def main() -> None:
+    """Measure, print and, if asked, record and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--loras", type=Path, default=Path(byteedit.LORAS), help="folder with fast8 and fast4")
+    parser.add_argument("--rounds", type=int, default=15, help="pairs of edits")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--plot", type=Path, help="file of a plot of the time against steps")
+    parser.add_argument("--record", action="store_true", help="keep the figures in docs/results.json")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    pipes = {"20cfg": open_pipeline("picturebook")}
+    for steps in (8, 4):
+        pipes[str(steps)] = open_pipeline("picturebook")
+        add_loras(pipes[str(steps)], (str(options.loras / f"fast{steps}"),))
+    file = filing(f"python benchmarks/fast.py --rounds {options.rounds} --record", options.record)
+    edits = {name: edit_of(pipe) for name, pipe in pipes.items()}
+    for name in ("8", "4"):
+        ratio = measure(edits["20cfg"], edits[name], options.rounds)
+        file(f"bench.edit.time_20cfg_over_{name}", *ratio, options.rounds)
+    for name, pipe in pipes.items():
+        for part, found in split(pipe, edits[name], options.rounds).items():
+            file(f"bench.edit_ms.{name}.{part}", *found, options.rounds)
+    if options.plot:
+        plot(pipes, options.plot)
+
+
+def filing(command: str, recorded: bool) -> Callable[..., None]:
+    """What prints a figure and, if asked, records it."""
+
+    def file(key: str, value: float, low: float, high: float, n: int) -> None:
+        print(f"{key:36} {value:8.2f} [{low:.2f}, {high:.2f}]", flush=True)
+        if recorded:
+            record(key, value, low, high, n, command)
+
+    return file
+
+
+def edit_of(pipe, **call) -> Callable[[], float]:
+    """An edit by what the pipeline recommends, but for `call`; says the seconds that it took."""
+    return editor(pipe, *scene(pipe.unet.config.sample_size * pipe.vae_scale_factor), "cpu", call)
+
+
+def split(pipe, edit: Callable[[], float], rounds: int) -> dict[str, tuple[float, float, float]]:
+    """Where the milliseconds of an edit go: the median of each part, of the rest and of the whole, with intervals."""
+    taken, hooks = dict.fromkeys(PARTS, 0.0), []
+    for name in PARTS:
+        part = attrgetter(name)(pipe)
+        hooks.append(part.register_forward_pre_hook(lambda *_, name=name: add(taken, name, -time.perf_counter())))
+        hooks.append(part.register_forward_hook(lambda *_, name=name: add(taken, name, time.perf_counter())))
+    rows = []
+    for _ in range(rounds):
+        taken.update(dict.fromkeys(PARTS, 0.0))
+        whole = edit()
+        rows.append([*taken.values(), whole - sum(taken.values()), whole])
+    for hook in hooks:
+        hook.remove()
+    columns = 1000 * np.array(rows).T
+    return {name: median(column) for name, column in zip((*PARTS, "rest", "whole"), columns, strict=True)}
+
+
+def add(taken: dict[str, float], name: str, seconds: float) -> None:
+    taken[name] += seconds
+
+
+def median(values: np.ndarray) -> tuple[float, float, float]:
+    """The median with a bootstrap interval of 95 %."""
+    drawn = np.median(np.random.default_rng(0).choice(values, (2000, len(values))), axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    middle = float(np.median(values))
+    return middle, min(float(low), middle), max(float(high), middle)
+
+
+def plot(pipes: dict, output: Path) -> None:
+    """Seconds of an edit against steps, with guidance and without; the accelerated models as points."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    for label, scale in (("with guidance", None), ("without guidance", 1.0)):
+        plain = pipes["20cfg"]
+        times = [typical(edit_of(plain, num_inference_steps=n, guidance_scale=scale)) for n in STEPS]
+        axis.plot(STEPS, times, marker="o", markersize=3, label=label)
+    for name in ("8", "4"):
+        point = int(name), typical(edit_of(pipes[name]))
+        axis.plot(*point, "k*", markersize=10)
+        axis.annotate(f"fast{name}", point, (6, -10), textcoords="offset points")
+    axis.set(xlabel="steps", ylabel="seconds an edit", ylim=(0, None))
+    axis.legend()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output, dpi=130)
+    print(output)
+
+
+def typical(edit: Callable[[], float], times: int = 5) -> float:
+    """The median seconds of some edits, after one that warms up."""
+    edit()
+    return statistics.median(edit() for _ in range(times))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The accelerated weights are the shipped model's default where they ship; what is asked for goes first."""
+
+import shlex
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import byteedit
+from byteedit.cli import main
+from byteedit.cli.work import add_loras, default_loras, open_pipeline
+from byteedit.provenance import read_record
+from byteedit.schedule import Schedule
+from test_compare import write
+
+EDIT = "edit photo.png --mask mask.png --prompt 'a red boat' --seed 3 --output"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, pipe, scene):
+    """The current folder, with photo.png and mask.png, and tiny weights in place of the shipped model's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(byteedit, "PICTUREBOOK", str(tmp_path / "model"))
+    monkeypatch.setattr(byteedit, "LORAS", str(tmp_path / "loras"))
+    pipe.save_pretrained("model")
+    for name, picture in zip(("photo.png", "mask.png"), scene(70, 50), strict=True):
+        picture.save(name)
+    return tmp_path
+
+
+def made(name: str, *options: str) -> np.ndarray:
+    assert main([*shlex.split(EDIT), name, *options]) == 0
+    return np.asarray(Image.open(name))
+
+
+def test_the_accelerated_weights_are_the_default_from_when_they_ship(folder, capsys):
+    plain = made("before.png")
+    assert read_record(folder / "before.png").settings["lora"] == []
+    write(folder / "loras" / "fast8", 0, Schedule.trained(8, 6, "masked", "trailing"))
+    fast, none = made("fast.png"), made("none.png", "--lora", "none")
+    assert read_record(folder / "fast.png").settings["lora"] == ["fast8"]
+    assert not np.array_equal(fast, plain)
+    assert np.array_equal(none, plain)
+    for name in ("before", "fast", "none"):
+        assert main(["edit", "--replay", f"{name}.png"]) == 0
+        assert capsys.readouterr().out.splitlines()[-1].endswith(f"identical to {name}.png")
+
+
+def test_another_model_or_lora_goes_first(folder):
+    write(folder / "loras" / "fast8", 0, Schedule.trained(8, 6, "masked", "trailing"))
+    assert default_loras("picturebook") == ("fast8",)
+    assert default_loras("model") == ()
+    write(folder / "mine", 1)
+    made("mine.png", "--lora", "mine")
+    assert read_record(folder / "mine.png").settings["lora"] == ["mine"]
+
+
+def test_the_pipeline_takes_their_schedule(folder):
+    write(folder / "loras" / "fast8", 0, Schedule.trained(8, 6, "masked", "trailing"))
+    pipe = open_pipeline("picturebook")
+    add_loras(pipe, default_loras("picturebook"))
+    assert (pipe.schedule.num_inference_steps, pipe.schedule.guidance_scale, pipe.schedule.strength) == (8, 1.0, 0.75)
