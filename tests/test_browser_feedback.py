@@ -183,7 +183,7 @@ def test_a_phone(chromium, tmp_path):
         page.tap("#closer >> text=Close")
         page.tap("figure:nth-child(1) >> text=Worst")
         page.tap("figure:nth-child(4) >> text=Best")
-        ann.status("Last answer: best 4, worst 1")
+        ann.status("Last: best 4, worst 1")
         width, inner = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert width <= inner == 390
         small = page.eval_on_selector_all(
@@ -208,7 +208,7 @@ def test_a_lost_connection_loses_no_answer_even_over_a_reload(chromium, tmp_path
         assert ann.count() == "2 of 4" and not thoughts(study)
         ann.page.unroute("**/api/answers")
         ann.page.evaluate("dispatchEvent(new Event('online'))")
-        ann.status("Last answer")
+        ann.status("Last: ")
     assert [value["overall"] for value in thoughts(study).values()] == ["left", "right"]
 
 

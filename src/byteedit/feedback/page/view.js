@@ -123,7 +123,7 @@ function last(kind, questions, answers, at) {
   const here = answers.get(questions[at]?.id);
   if (here) return `You said: ${kind.words(here)}`;
   const before = at > 0 && answers.get(questions[at - 1].id);
-  if (before) return `Last answer: ${kind.words(before)}`;
+  if (before) return `Last: ${kind.words(before)}`;
   const [key, meaning] = kind.keys[0];
   return matchMedia("(hover: none)").matches ? "Tap a picture for a closer look" : `${key}: ${meaning}. All keys: ?`;
 }
