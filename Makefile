@@ -40,7 +40,7 @@ build: $(READY)  ## sdist and wheel in dist/, with the shipped checkpoint in the
 lock:  ## renew requirements.lock
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet --upgrade "pip>=25.1"
-	build/lock/bin/pip install --quiet torch==2.13.0 setuptools wheel ".[train]" --group dev
+	build/lock/bin/pip install --quiet torch==2.13.0 setuptools wheel ".[app,docs,eval,train]" --group dev
 	{ echo "# What \`make\` installs, to the version. Renewed by \`make lock\`."; \
 	  build/lock/bin/pip freeze --all --exclude pip --exclude byteedit | sed 's/+cpu$$//'; } > requirements.lock
 
