@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow style docs build lock clean help
+.PHONY: demo test test-slow style docs results build lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,6 +25,10 @@ style: $(READY)  ## check format and lint
 
 docs: $(READY)  ## fill the tables in README.md and docs/ from docs/results.json
 	$(BIN)/python docs/tables.py
+
+results: $(READY)  ## measure every system on PictureBench and fill the results; LIMIT=4 for a look
+	$(BIN)/python benchmarks/systems.py $(if $(LIMIT),--limit $(LIMIT))
+	$(if $(LIMIT),,$(BIN)/python docs/tables.py)
 
 build: $(READY)  ## sdist and wheel in dist/, with the shipped checkpoint in the wheel
 	rm -rf build dist

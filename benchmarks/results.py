@@ -27,7 +27,14 @@ def record(key: str, value: float, low: float, high: float, n: int, command: str
             f"{key} is {value} in [{low}, {high}] of {n}; give an interval around the value, and n above 0."
         )
     results = json.loads(path.read_text()) if path.exists() else {}
-    figure = {"value": value, "low": low, "high": high, "n": n, "command": command, "commit": commit(path.parent)}
+    figure = {
+        "value": value,
+        "low": low,
+        "high": high,
+        "n": n,
+        "command": command,
+        "commit": commit(Path(__file__).parent),
+    }
     results[key] = figure
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(dict(sorted(results.items())), indent=2) + "\n")

@@ -1,7 +1,8 @@
 """Fill the tables in README.md and docs/ from docs/results.json, so that no figure is ever typed.
 
 A table stands between `<!-- table:PREFIX -->` and `<!-- /table -->` and shows the results whose keys start with PREFIX;
-`<!-- grid:PREFIX -->` makes a row of all results of each thing that is named after PREFIX, such as a variant.
+`<!-- grid:PREFIX -->` makes a row of all results of each thing that is named after PREFIX, such as a variant. With a
+star the name stands elsewhere: `grid:table1.*.editing`.
 `python docs/tables.py` writes the files; with `--check` it only says which are stale, and fails if any is.
 A result is `{value, low, high, n, command, commit}`; low and high bound the 95 % interval, null where there is none.
 """
@@ -11,9 +12,13 @@ import re
 import sys
 from pathlib import Path
 
+from byteedit.evaluation.report.grids import WORDS
+
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(<!-- (?P<kind>table|grid):(?P<prefix>[^ ]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 PAGES = ("README.md", "docs/*.md", "src/byteedit/assets/*/README.md")
+
+BASELINES = ("bld", "diffedit", "emilie", "lama", "navier-stokes", "sd-inpaint", "telea")  # stand below what is ours
 
 # What the end of a key means, in words, and how its value is written.
 MEANINGS = {
@@ -29,14 +34,17 @@ MEANINGS = {
     "outpainting.psnr": ("Outpainting without prompt: PSNR of the background, in dB", "{:.1f}"),
     "outpainting.found": ("Outpainting with prompt: the named object found", "{:.1%}"),
     "outpainting.seam": ("Outpainting: seam contrast (1 = none)", "{:.2f}"),
+    "outpainting.overall": ("Outpainting: overall", "{:.1%}"),
     "outpainting.structure_aesthetics": ("Outpainting: structure and aesthetics", "{:.1%}"),
     "outpainting.coherence": ("Outpainting: coherence", "{:.1%}"),
     "outpainting.alignment": ("Outpainting: alignment", "{:.1%}"),
     "outpainting.right_gained": ("Outpainting: more found", "{:+.1%}"),
+    "editing.overall": ("Editing: overall", "{:.1%}"),
     "editing.structure_aesthetics": ("Editing: structure and aesthetics", "{:.1%}"),
     "editing.coherence": ("Editing: coherence", "{:.1%}"),
     "editing.alignment": ("Editing: alignment", "{:.1%}"),
     "editing.right_gained": ("Editing: more right", "{:+.1%}"),
+    "erasing.overall": ("Erasing: overall", "{:.1%}"),
     "erasing.structure_aesthetics": ("Erasing: structure", "{:.1%}"),
     "erasing.coherence": ("Erasing: coherence", "{:.1%}"),
     "erasing.alignment": ("Erasing: nothing there", "{:.1%}"),
@@ -139,21 +147,30 @@ def table(prefix: str, results: dict[str, dict]) -> str:
 
 
 def grid(prefix: str, results: dict[str, dict]) -> str:
-    """A Markdown table of the results under a prefix, a row for each thing that is named after it."""
-    chosen = {key: result for key, result in results.items() if key.startswith(f"{prefix}.")}
+    """A Markdown table of the results under a prefix, a row for each thing that is named after it, or for its star."""
+    before, _, after = (prefix if "*" in prefix else f"{prefix}.*").partition("*")
+    pattern = re.compile(rf"{re.escape(before)}([^.]+){re.escape(after)}\.(.+)")
+    chosen = {key: result for key, result in results.items() if pattern.fullmatch(key)}
     if not chosen:
         return "*Not measured yet.*\n"
     cells: dict[str, dict[str, str]] = {}
     for key, result in in_order(chosen):
-        name, _, rest = key.removeprefix(f"{prefix}.").partition(".")
-        words, form = MEANINGS.get(known_end(key), (f"`{rest}`", "{:.4g}"))
-        cells.setdefault(words, {})[name] = " to ".join(form.format(result[end]) for end in ("low", "high"))
-        cells[words][name] = f"{form.format(result['value'])} ({cells[words][name]})"
-    names = list(dict.fromkeys(key.removeprefix(f"{prefix}.").partition(".")[0] for key in chosen))
+        name, rest = pattern.fullmatch(key).groups()
+        words, form = meaning(key, rest)
+        value, low, high = (form.format(result[end]) for end in ("value", "low", "high"))
+        cells.setdefault(words, {})[name] = f"{value} ({low} to {high})" if low < high else value
+    names = dict.fromkeys(pattern.fullmatch(key)[1] for key in chosen)
     lines = ["| | " + " | ".join(cells) + " |", "|---" * (len(cells) + 1) + "|"]
-    for name in names:
+    for name in sorted(names, key=lambda name: name.startswith(BASELINES)):
         lines.append("| " + " | ".join([name.replace("_", " "), *(row.get(name, "") for row in cells.values())]) + " |")
     return "\n".join([*lines, "", source(chosen)]) + "\n"
+
+
+def meaning(key: str, rest: str) -> tuple[str, str]:
+    """What the rest of a key means, in words, and how its value is written."""
+    if key.startswith(("table1.", "table2.")):
+        return WORDS.get(rest, (rest, "{:.2f}"))
+    return MEANINGS.get(known_end(key), (f"`{rest}`", "{:.4g}"))
 
 
 def in_order(results: dict[str, dict]) -> list[tuple[str, dict]]:
@@ -171,7 +188,7 @@ def known_end(key: str) -> str | None:
 
 def row(key: str, rest: str, result: dict) -> str:
     """One line of a table."""
-    words, form = MEANINGS.get(known_end(key), (f"`{rest}`", "{:.4g}"))
+    words, form = meaning(key, rest)
     low, high = result["low"], result["high"]
     interval = "" if low is None or high is None else f"{form.format(low)} to {form.format(high)}"
     return f"| {words} | {form.format(result['value'])} | {interval} | {result['n']} |"

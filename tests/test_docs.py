@@ -78,6 +78,15 @@ def test_a_grid_has_a_row_for_each_name(tables):
     assert "| no skip | 81.2% (75.0% to 86.0%) |  |" in page
 
 
+def test_a_grid_s_name_may_stand_in_the_middle(tables):
+    marks = {f"table1.{name}.coherence": RESULT for name in ("bld.editing", "ours.editing", "ours.erasing")}
+    page = tables.grid("table1.*.editing", marks | {"table1.ours.editing.seam": RESULT})
+    assert "| | seam contrast, 1 = none | coherence |\n" in page
+    assert "| ours | 0.81 (0.75 to 0.86) | 0.81 (0.75 to 0.86) |\n| bld |  | 0.81 (0.75 to 0.86) |\n" in page
+    won = tables.grid("winrate.*.editing", {"winrate.a-vs-b.editing.structure_aesthetics": RESULT})
+    assert "| | Editing: structure and aesthetics |" in won and "| a-vs-b | 81.2% (75.0% to 86.0%) |" in won
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_relative_links_resolve(page):
     links = [link for link in LINK.findall(page.read_text()) if not link.startswith(("http", "#", "mailto:"))]

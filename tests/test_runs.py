@@ -10,7 +10,8 @@ from transformers import BertTokenizer, CLIPConfig, CLIPModel
 
 from byteedit.cli import main
 from byteedit.evaluation import runs
-from byteedit.evaluation.runs import RunSettings, evaluate, folder_of, read_lines, summarise
+from byteedit.evaluation.lines import folder_of, read_lines, summarise
+from byteedit.evaluation.runs import RunSettings, evaluate
 from byteedit.evaluation.scores import pixel_scores
 from byteedit.evaluation.systems import open_system
 from toy_benchmarks import mask, picture, save, write_brushbench, write_editbench
@@ -138,6 +139,18 @@ def test_a_run_takes_more_systems_and_scores_but_no_other_cases(settings, model,
     (folder_of(settings().output, model) / "system.json").write_text('{"system": "another"}')
     with pytest.raises(ValueError, match=r"was made with .*choose another folder"):
         evaluate(settings(limit=2), print)
+
+
+def test_labels_name_systems_and_earlier_figures_are_kept(settings, model):
+    evaluate(settings(systems=(f"ours={model}",)), print)
+    assert list(evaluate(settings(systems=(f"again={model}",)), print)) == ["again"]
+    written = json.loads((settings().output / "figures.json").read_text())
+    assert list(written) == ["ours", "again"] and written["ours"] == written["again"]
+    assert len(list((settings().output / "ours").glob("*.png"))) == 3
+    assert json.loads((settings().output / "run.json").read_text())["scores"] == ["pixels: at the picture's own size"]
+    for texts, words in (((model, model), "have the same name; give each a label"), (("a b=x",), "'a b' is no label")):
+        with pytest.raises(ValueError, match=words):
+            evaluate(settings(systems=texts), print)
 
 
 def test_scores_of_models_and_of_whole_sets(settings, model, tmp_path):

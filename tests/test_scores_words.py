@@ -93,7 +93,9 @@ def test_a_reward_rates_the_whole_with_the_full_prompt_or_the_one_asked_for(fold
     for prompt, kind in (("full", "full"), ("asked", "simple")):
         opened = open_score(f"reward:{folder / 'aesthetic'},prompt={prompt}")
         expected = reward.score(whole, [PROMPTS[kind]] * 3)
-        assert [scored["aesthetic"] for scored in opened.measure(asked, answers)] == pytest.approx(expected, abs=1e-5)
+        assert [scored["reward.aesthetic"] for scored in opened.measure(asked, answers)] == pytest.approx(
+            expected, abs=1e-5
+        )
         assert opened.about.endswith(f"at 16 px, {prompt} prompt")
     with pytest.raises(ValueError, match="reward needs a model"):
         open_score("reward")

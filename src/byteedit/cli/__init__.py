@@ -1,4 +1,4 @@
-"""The command line: `byteedit edit|erase|outpaint|demo|score|evaluate|study|train|convert|env`.
+"""The command line: `byteedit edit|erase|outpaint|demo|score|evaluate|report|study|train|convert|env`.
 
 Glue only. Each command is a dataclass whose fields are its options and whose `run` does the work and imports what it
 needs, so that `byteedit --help` loads no torch. Exit codes: 0 done, 1 failed, 2 wrong usage; an error is one line on
@@ -21,6 +21,7 @@ from byteedit.cli.demo import Demo
 from byteedit.cli.env import Env
 from byteedit.cli.evaluate import Evaluate
 from byteedit.cli.pictures import Edit, Erase, Outpaint
+from byteedit.cli.report import Report
 from byteedit.cli.score import Score
 from byteedit.cli.study import Study
 from byteedit.cli.train import Train
@@ -34,6 +35,7 @@ Commands = (
     | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Score, tyro.conf.subcommand("score")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Study, tyro.conf.subcommand("study")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]

@@ -20,9 +20,11 @@ class Evaluate(Command):
     benchmark: Annotated[str, tyro.conf.arg(metavar="NAME:DIR")] = "picturebench"
     """editbench:DIR, brushbench:DIR, userbench:DIR, imagenhub[:DIR] or picturebench, with options after commas."""
 
-    system: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, says("byteedit", "NAME[:MODEL][,OPTION=VALUE]")] = ()
+    system: Annotated[
+        tuple[str, ...], tyro.conf.UseAppendAction, says("byteedit", "[LABEL=]NAME[:MODEL][,OPTION=VALUE]")
+    ] = ()
     """byteedit:MODEL, sd-inpaint:MODEL, bld:MODEL, diffedit:MODEL, emilie:MODEL, lama, telea, navier-stokes or
-    folder:DIR; may be repeated."""
+    folder:DIR, if you like with a label of your own before it, as in ours=byteedit,steps=8; may be repeated."""
 
     score: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, says("", "NAME[:MODEL][,OPTION=VALUE]")] = ()
     """clip:MODEL, blip:MODEL, reward:MODEL, pickscore or sets:MODEL; may be repeated. Pixels are always scored, and on

@@ -14,7 +14,7 @@ from byteedit.evaluation.marks import SAME
 from byteedit.evaluation.picturebench import TASKS
 from byteedit.evaluation.report import Figure, mean, ratio
 
-__all__ = ["win_rate", "win_rates", "worth"]
+__all__ = ["verdict", "win_rate", "win_rates", "worth"]
 
 AXES = {
     "structure_aesthetics": ("structure", "aesthetics"),
@@ -61,3 +61,10 @@ def win_rates(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, A
         if apart["alignment"]:
             found[f"{task}.right_gained"] = mean(apart["alignment"])
     return found
+
+
+def verdict(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> int:
+    """1 where ours is better on more axes of `SAME` than it is worse on, -1 where on fewer, else 0."""
+    a, b = worth(ours), worth(theirs)
+    apart = {axis: a[axis] - b[axis] for axis in SAME if axis in a and axis in b}
+    return int(np.sign(sum(np.sign(value) for axis, value in apart.items() if abs(value) >= SAME[axis])))

@@ -1,15 +1,17 @@
 """Benchmarks, systems and scores by name, as they are typed: `NAME`, `NAME:PLACE` or `NAME:PLACE,option=value,...`.
 
 A name stands for a function in a plain dictionary; what follows the colon is its first argument (a folder, a model),
-and the options are its keyword-only arguments, converted to the types that these are annotated with.
+and the options are its keyword-only arguments, converted to the types that these are annotated with. A system may have
+a label of its own before it, `LABEL=NAME:PLACE`.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-__all__ = ["open_named", "parse"]
+__all__ = ["labelled", "open_named", "parse"]
 
 
 def parse(text: str) -> tuple[str, str | None, dict[str, str]]:
@@ -29,6 +31,21 @@ def parse(text: str) -> tuple[str, str | None, dict[str, str]]:
         raise ValueError(f"{text!r} gives an option twice; give each once.")
     name, _, place = head.partition(":")
     return name.strip(), place.strip() or None, options
+
+
+def labelled(text: str) -> tuple[str, str]:
+    """Label and rest of "label=name:place"; without a label, the text is its own.
+
+    Raises:
+        ValueError: the label is more than letters, digits, dots, dashes and underscores.
+    """
+    head = re.match(r"[^:,]*", text)[0]
+    label, equals, _ = head.partition("=")
+    if not equals:
+        return text, text
+    if not re.fullmatch(r"\w[\w.-]*", label):
+        raise ValueError(f"{label!r} is no label; take letters, digits, dots, dashes and underscores.")
+    return label, text[len(label) + 1 :]
 
 
 def open_named(openers: Mapping[str, Callable], text: str, what: str, **known: Any) -> Any:

@@ -8,7 +8,6 @@ itself: `folder:RUN/SYSTEM`. A failing case is a line with its `error` and ends 
 import hashlib
 import io
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,19 +22,20 @@ from tqdm import tqdm
 from byteedit.evaluation.benchmarks import EditCase, asking, describe, open_benchmark
 from byteedit.evaluation.benchmarks.case import open_picture
 from byteedit.evaluation.benchmarks.pages import PictureBenchCase
+from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines
+from byteedit.evaluation.naming import labelled
 from byteedit.evaluation.picturebench import TASKS
-from byteedit.evaluation.report import Figure, mean, rate, ratio
+from byteedit.evaluation.report import Figure
 from byteedit.evaluation.scores.opening import open_score
 from byteedit.evaluation.scores.views import Score
 from byteedit.evaluation.systems import System, answer_to, open_system
 from byteedit.provenance import write_atomically
 
-__all__ = ["Line", "RunSettings", "evaluate", "folder_of", "read_lines", "summarise"]
+__all__ = ["RunSettings", "evaluate"]
 
 PACKAGES = ("byteedit", "torch", "diffusers", "transformers", "numpy", "pillow")
+NOTES = ("versions", "scores")  # what run.json keeps of every time that it differed
 BATCH = 16  # cases that are scored at once
-
-Line = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class RunSettings:
     """As `open_benchmark` takes it, such as "editbench:DIR"."""
 
     systems: tuple[str, ...]
-    """As `open_system` takes them."""
+    """As `open_system` takes them, or with a label before it, "LABEL=NAME:PLACE"."""
 
     output: Path
     """The run's folder."""
@@ -75,66 +75,39 @@ def evaluate(settings: RunSettings, say: Callable[[str], None] = print) -> dict[
     Raises:
         ValueError: what was asked for is not there, or the folder holds a run with other settings.
     """
-    cases = _cases(settings)
+    cases, systems = _cases(settings), _labelled(settings.systems)
     say(f"{settings.benchmark}: {describe(cases)}")
-    _claim(settings.output / "run.json", _identity(settings, cases), versions=_versions())
-    for text in settings.systems:
-        _answer(open_system(text, settings.device), cases, folder_of(settings.output, text))
+    told, identity = settings.output / "run.json", _identity(settings, cases)
+    _claim(told, identity, versions=_versions())
+    for label, text in systems.items():
+        _answer(open_system(text, settings.device), cases, folder_of(settings.output, label))
     for text in _scores(settings, cases):
         score = open_score(text, settings.device)
         say(score.about)
-        for system in settings.systems:
-            _measure(score, text, cases, folder_of(settings.output, system))
+        _claim(told, identity, scores=score.about)
+        for label in systems:
+            _measure(score, text, cases, folder_of(settings.output, label))
     figures = {}
-    for text in settings.systems:
-        lines, sets = read_lines(folder_of(settings.output, text)), folder_of(settings.output, text) / "sets.json"
-        _tell(text, lines, say)
-        figures[text] = summarise(lines) | (_set_figures(json.loads(sets.read_text())) if sets.is_file() else {})
-    _write_json(
-        settings.output / "figures.json", {s: {n: asdict(f) for n, f in fs.items()} for s, fs in figures.items()}
-    )
+    for label in systems:
+        folder = folder_of(settings.output, label)
+        _tell(label, read_lines(folder), say)
+        figures[label] = figures_of(folder)
+    _write_figures(settings.output / "figures.json", figures)
     return figures
 
 
-def folder_of(run: Path, system: str) -> Path:
-    """Where a run keeps a system's answers: its text, with dashes for what does not belong in a file's name."""
-    return run / re.sub(r"[^\w.=]+", "-", system).strip("-.")
+def _labelled(texts: Sequence[str]) -> dict[str, str]:
+    """Systems as they are opened, by label."""
+    pairs = dict(labelled(text) for text in texts)
+    if len({folder_of(Path(), label) for label in pairs}) < len(texts):
+        raise ValueError(f"several of {', '.join(texts)} have the same name; give each a label, as in ours=byteedit.")
+    return pairs
 
 
-def read_lines(folder: Path) -> list[Line]:
-    """The lines of a system's `scores.jsonl`, in the cases' order; none where there is no such file."""
-    file = folder / "scores.jsonl"
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
-
-
-def summarise(lines: Sequence[Line]) -> dict[str, Figure]:
-    """Figures of a system's lines, as "TASK.SCORE": rates of what is true or false, else means, with intervals.
-
-    `seam` is over `seam_true` where that is known of all cases: 1 is no seam at all. What a line lacks is left out.
-    """
-    found = {}
-    for task in TASKS:
-        mine = [line for line in lines if line["task"] == task and "error" not in line]
-        for name in dict.fromkeys(key for line in mine for key in line["scores"]):
-            having = [line["scores"] for line in mine if name in line["scores"]]
-            values = [scores[name] for scores in having]
-            if name == "seam" and all("seam_true" in scores for scores in having):
-                found[f"{task}.seam"] = ratio(values, [scores["seam_true"] for scores in having])
-            elif all(isinstance(value, bool) for value in values):
-                found[f"{task}.{name}"] = rate(values)
-            elif all(isinstance(value, int | float) for value in values):
-                found[f"{task}.{name}"] = mean(values)
-    return found
-
-
-def _set_figures(sets: dict[str, dict[str, float]]) -> dict[str, Figure]:
-    """Distances of whole sets, which have no interval."""
-    return {
-        f"sets.{name}": Figure(value=value, low=value, high=value, n=int(numbers["n"]))
-        for numbers in sets.values()
-        for name, value in numbers.items()
-        if name != "n"
-    }
+def _write_figures(file: Path, figures: dict[str, dict[str, Figure]]) -> None:
+    """Figures by system, beside those of the systems that were run before."""
+    earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    _write_json(file, earlier | {s: {name: asdict(f) for name, f in found.items()} for s, found in figures.items()})
 
 
 def _cases(settings: RunSettings) -> list[EditCase]:
@@ -163,16 +136,17 @@ def _claim(file: Path, settings: dict[str, Any], **notes: Any) -> None:
     """Write settings, or make sure that those that are there are the same; notes are kept of every time they differ."""
     settings = json.loads(json.dumps(settings))
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    kept = {name: earlier.get(name, []) for name in notes}
-    before = {name: value for name, value in earlier.items() if name not in notes}
+    before = {name: value for name, value in earlier.items() if name not in NOTES}
     if before and before != settings:
         name = next(name for name in settings | before if before.get(name) != settings.get(name))
         raise ValueError(
             f"{file.parent} was made with {name} {before.get(name)!r}, now it is {settings.get(name)!r};"
             " choose another folder, or go on as it was begun."
         )
-    notes = {name: kept[name] + ([note] if note not in kept[name] else []) for name, note in notes.items()}
-    _write_json(file, settings | notes)
+    kept = {name: earlier[name] for name in NOTES if name in earlier}
+    for name, note in notes.items():
+        kept[name] = kept.get(name, []) + ([note] if note not in kept.get(name, []) else [])
+    _write_json(file, settings | kept)
 
 
 def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:

@@ -5,7 +5,6 @@ question counts, attention checks never do. Bootstrap intervals resample images 
 Source of the tables' form: ByteEdit (arXiv 2404.04860), its expert scores, GSB votes and ablations.
 """
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from byteedit.evaluation.human.agreement import ordinal_alpha, z_scores
 from byteedit.evaluation.human.answers import Answer, latest, passed, read_answers
 from byteedit.evaluation.human.preference import compare
 from byteedit.evaluation.human.studies import Question, Study
-from byteedit.evaluation.report import Figure, rate, ratio
+from byteedit.evaluation.report import Figure, plain, rate, ratio
 
 __all__ = ["summarise", "trusted"]
 
@@ -42,7 +41,7 @@ def summarise(study: Study, min_attention: float = 0.0) -> dict:
     if not kept:
         raise ValueError(f"{study.folder} has no answers to count; let someone answer it first.")
     figures = {"gsb": _compared, "scores": _marked, "best-worst": _picked}[study.settings.kind]
-    return _plain(
+    return plain(
         {
             "study": {
                 "folder": study.folder.name,
@@ -212,14 +211,3 @@ def _values(study: Study, question: Question, answer: Answer) -> list[tuple]:
 
 def _twice(units: dict) -> int:
     return sum(len(values) > 1 for values in units.values())
-
-
-def _plain(value):
-    """Figures as dictionaries, and None for what JSON has no number for."""
-    if isinstance(value, Figure):
-        return _plain(asdict(value))
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

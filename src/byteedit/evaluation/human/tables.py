@@ -5,7 +5,7 @@ Each figure stands with its 95 % interval, and each formula with its name. No fi
 
 from collections.abc import Sequence
 
-__all__ = ["to_markdown"]
+__all__ = ["table", "to_markdown"]
 
 PERCENT = {"superiority", "good_over_bad", "win_rate", "net", "preferred", "best", "worst"}
 COLUMNS = {
@@ -51,7 +51,7 @@ def to_markdown(summary: dict) -> str:
             "",
             "## Agreement",
             "",
-            *_table(
+            *table(
                 ["task", "axis", "judged twice or more", "Krippendorff's alpha, ordinal"],
                 [
                     [row["task"], row["axis"], str(row["judged_twice"]), _number(row["alpha"])]
@@ -61,7 +61,7 @@ def to_markdown(summary: dict) -> str:
             "",
             "## Raters",
             "",
-            *_table(
+            *table(
                 ["rater", "answers", "attention checks passed", "median seconds", ""],
                 [_rater(row) for row in summary["raters"]],
             ),
@@ -75,7 +75,7 @@ def _results(rows: Sequence[dict], columns: dict[str, str]) -> list[str]:
     labels = [name for name in ("task", "axis", "system", "other") if name in rows[0]]
     heads = ["beside" if name == "other" else name for name in labels]
     body = [[row[name] for name in labels] + [_cell(name, row[name]) for name in columns] for row in rows]
-    return _table([*heads, *columns.values()], body)
+    return table([*heads, *columns.values()], body)
 
 
 def _cell(name: str, value) -> str:
@@ -110,7 +110,7 @@ def _remarks(study: dict, answers: dict) -> list[str]:
     return [f"- {line}" for line in lines]
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table; a bar in a name is escaped."""
     cells = [heads, ["---"] * len(heads), *rows]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]

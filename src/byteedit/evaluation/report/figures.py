@@ -4,15 +4,17 @@ Rates get Wilson's interval, means and ratios the percentile bootstrap over case
 scores always give the same figures. numpy and PIL only.
 """
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from byteedit.evaluation.picturebench import Case
 
-__all__ = ["Figure", "contact_sheet", "figures", "mean", "rate", "ratio"]
+__all__ = ["Figure", "contact_sheet", "figures", "mean", "plain", "rate", "ratio"]
 
 RESAMPLES = 2000
 Z = 1.959964  # the normal distribution's 97.5 % quantile
@@ -59,6 +61,17 @@ def _checked(values: Iterable[float]) -> np.ndarray:
     if not len(array):
         raise ValueError("no case was scored; score at least one before asking for a figure.")
     return array
+
+
+def plain(value: Any) -> Any:
+    """The same as JSON has it: figures as dictionaries, and None for what JSON has no number for."""
+    if isinstance(value, Figure):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def figures(scores: Sequence[dict]) -> dict[str, Figure]:

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+import byteedit
 from byteedit.evaluation.benchmarks.case import EditCase
 from byteedit.evaluation.benchmarks.pages import PictureBenchCase
 from byteedit.evaluation.marks import marks, quality
@@ -97,14 +98,16 @@ def open_any_reward(
     """A reward in a folder or on the hub: ours, a converted ImageReward, or any CLIP (HPSv2) as its cosine.
 
     Args:
-        place: where it is, as `open_reward` takes it.
-        name: what its numbers are called; None: as its folder.
+        place: where it is, as `open_reward` takes it, or the name of one that ships.
+        name: what its numbers are called; None: "reward." and the name of its folder.
         prompt: the whole picture is scored with its full prompt, or with the one that systems were asked for, which is
             what our own rewards are trained on. A case without prompt is scored with none.
     """
     if place is None:
         raise ValueError("reward needs a model: reward:FOLDER, or reward:owner/name on the hub.")
-    return _reward(open_reward(place).to(device), place, name or Path(place).name, prompt, batch)
+    shipped = Path(byteedit.REWARDS) / place
+    reward = open_reward(str(shipped) if shipped.is_dir() else place).to(device)
+    return _reward(reward, place, name or f"reward.{Path(place).name}", prompt, batch)
 
 
 def open_pickscore(place: str | None, *, tokenizer: str = PICKSCORE_TOKENIZER, device: str = "cpu") -> Score:

@@ -5,6 +5,7 @@ Answers are arrays, so that the scores need neither torch nor PIL.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -62,14 +63,15 @@ def open_byteedit(
 
     Args:
         model: a folder, a .safetensors file or a hub name; None or "picturebook" is the one that ships.
-        lora: a LoRA, and `weight`, how strongly it counts.
+        lora: a LoRA's folder, file or hub name, or the name of one that ships; and `weight`, how strongly it counts.
         steps, guidance: denoising steps and strength of guidance; None: as checkpoint and LoRA recommend.
         dtype: precision of the model.
         device: such as "cuda".
     """
     pipe = open_pipeline(model, dtype, device)
     if lora is not None:
-        pipe.load_lora_weights(lora, adapter_name="lora")
+        shipped = Path(byteedit.LORAS) / lora
+        pipe.load_lora_weights(str(shipped) if shipped.is_dir() else lora, adapter_name="lora")
         pipe.set_adapters("lora", weight)
     asked = {"num_inference_steps": steps, "guidance_scale": guidance}
     return System(

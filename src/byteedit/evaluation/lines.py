@@ -1,0 +1,60 @@
+"""What a run keeps of a system: a line for each case, and the figures that come of them.
+
+The lines are written by `runs`. Figures can be made of them anew at any time, with the same result. numpy only.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from byteedit.evaluation.picturebench import TASKS
+from byteedit.evaluation.report.figures import Figure, mean, rate, ratio
+
+__all__ = ["Line", "figures_of", "folder_of", "read_lines", "summarise"]
+
+Line = dict[str, Any]
+
+
+def folder_of(run: Path, system: str) -> Path:
+    """Where a run keeps a system's answers: its label, with dashes for what does not belong in a file's name."""
+    return run / re.sub(r"[^\w.=]+", "-", system).strip("-.")
+
+
+def read_lines(folder: Path) -> list[Line]:
+    """The lines of a system's `scores.jsonl`, in the cases' order; none where there is no such file."""
+    file = folder / "scores.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+
+
+def summarise(lines: Sequence[Line]) -> dict[str, Figure]:
+    """Figures of a system's lines, as "TASK.SCORE": rates of what is true or false, else means, with intervals.
+
+    `seam` is over `seam_true` where that is known of all cases: 1 is no seam at all. What a line lacks is left out.
+    """
+    found = {}
+    for task in TASKS:
+        mine = [line for line in lines if line["task"] == task and "error" not in line]
+        for name in dict.fromkeys(key for line in mine for key in line["scores"]):
+            having = [line["scores"] for line in mine if name in line["scores"]]
+            values = [scores[name] for scores in having]
+            if name == "seam" and all("seam_true" in scores for scores in having):
+                found[f"{task}.seam"] = ratio(values, [scores["seam_true"] for scores in having])
+            elif all(isinstance(value, bool) for value in values):
+                found[f"{task}.{name}"] = rate(values)
+            elif all(isinstance(value, int | float) for value in values):
+                found[f"{task}.{name}"] = mean(values)
+    return found
+
+
+def figures_of(folder: Path) -> dict[str, Figure]:
+    """All figures of a system's folder: `summarise` of its lines, and as "sets.NAME" distances, without interval."""
+    file = folder / "sets.json"
+    sets = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return summarise(read_lines(folder)) | {
+        f"sets.{name}": Figure(value=value, low=value, high=value, n=int(numbers["n"]))
+        for numbers in sets.values()
+        for name, value in numbers.items()
+        if name != "n"
+    }

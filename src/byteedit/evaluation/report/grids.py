@@ -1,0 +1,129 @@
+"""Tables 1 and 2 as grids of systems by axes or scores: measured rows first, the paper's below, each under its source.
+
+A grid knows nothing of Markdown or HTML, but how each of its columns is called and written.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from byteedit.evaluation.picturebench import TASKS
+from byteedit.evaluation.report import published
+from byteedit.evaluation.report.content import Content
+from byteedit.evaluation.report.figures import Figure
+from byteedit.evaluation.report.tables import Row
+
+__all__ = ["PUBLISHED", "Column", "Grid", "Line", "mark_grid", "score_grids", "written"]
+
+PUBLISHED = f"published: {published.SOURCE}"
+WORDS = {
+    "right": ("as asked", "{:.1%}"),
+    "no_object": ("nothing left there", "{:.1%}"),
+    "changed": ("pixels changed outside the mask", "{:.1%}"),
+    "psnr.masked": ("PSNR in the mask, dB", "{:.1f}"),
+    "ssim.masked": ("SSIM in the mask", "{:.3f}"),
+    "seam": ("seam contrast, 1 = none", "{:.2f}"),
+    "clip.full": ("CLIPScore, full prompt", "{:.3f}"),
+    "clip.simple": ("CLIPScore, mask and simple prompt", "{:.3f}"),
+    "clip.rich": ("CLIPScore, mask and rich prompt", "{:.3f}"),
+    "blip_itm.full": ("BLIPScore itm, full prompt", "{:.3f}"),
+    "blip_itm.simple": ("BLIPScore itm, mask and simple prompt", "{:.3f}"),
+    "blip_itm.rich": ("BLIPScore itm, mask and rich prompt", "{:.3f}"),
+}
+"""What a score is called, and how its values are written; others go by their names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column's head, and the form of its values."""
+
+    words: str
+    form: str
+    group: str = ""
+    """What it and its neighbours are about together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A row: a system and its values, None where it has none; what was only published has no interval."""
+
+    label: str
+    source: str
+    cells: Sequence[Figure | float | None]
+
+    @property
+    def measured(self) -> bool:
+        """Whether it was measured here."""
+        return self.source != PUBLISHED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table."""
+
+    title: str
+    columns: Sequence[Column]
+    lines: Sequence[Line]
+
+
+def mark_grid(content: Content) -> Grid:
+    """Table 1: tasks by axes; erasing has no aesthetics."""
+    asked = [(task, axis) for task in TASKS for axis in published.AXES if (task, axis) != ("erasing", "aesthetics")]
+    found: dict[tuple[str, str], dict[tuple[str, str], Figure]] = {}
+    for row in content.marks:
+        system = (f"{row['by']}, {row['benchmark']}", row["system"])
+        found.setdefault(system, {})[row["task"], row["axis"]] = row["mark"]
+    lines = [
+        Line(label=label, source=source, cells=[marks.get(column) for column in asked])
+        for (source, label), marks in found.items()
+    ]
+    for system, marks in published.EXPERTS.items():
+        cells = [marks[task][published.AXES.index(axis)] for task, axis in asked]
+        lines.append(Line(label=system, source=PUBLISHED, cells=cells))
+    columns = [Column(words=axis, form="{:.2f}", group=task) for task, axis in asked]
+    return Grid(title="Marks from 1 to 5", columns=columns, lines=lines)
+
+
+def score_grids(content: Content) -> list[Grid]:
+    """Table 2, a grid for each benchmark and task; the paper's own stand with theirs, or last where it was not run."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in content.scores:
+        groups.setdefault((row["benchmark"], row["task"]), []).append(row)
+    grids = [_score_grid(*group, rows) for group, rows in groups.items()]
+    missing = [name for name in published.WORDS if (name, "editing") not in groups]
+    return grids + [_published_grid(name) for name in missing]
+
+
+def _score_grid(benchmark: str, task: str, rows: Sequence[Row]) -> Grid:
+    there = dict.fromkeys(row["score"] for row in rows)
+    names = [name for name in WORDS if name in there] + [name for name in there if name not in WORDS]
+    found: dict[str, dict[str, Figure]] = {}
+    for row in rows:
+        found.setdefault(row["system"], {})[row["score"]] = row["value"]
+    lines = [Line(label=s, source="measured", cells=[of.get(name) for name in names]) for s, of in found.items()]
+    if task == "editing":
+        lines += _published_lines(benchmark, names)
+    columns = [Column(words=words, form=form) for words, form in (WORDS.get(n, (n, "{:.3f}")) for n in names)]
+    return Grid(title=f"{benchmark}, {task}", columns=columns, lines=lines)
+
+
+def _published_lines(benchmark: str, names: Sequence[str]) -> list[Line]:
+    lines = []
+    for system, (clip, blip) in published.WORDS.get(benchmark, {}).items():
+        given = {"clip.full": clip, "blip_itm.full": blip}
+        lines.append(Line(label=system, source=PUBLISHED, cells=[given.get(name) for name in names]))
+    return lines
+
+
+def _published_grid(benchmark: str) -> Grid:
+    columns = [Column(words=words, form="{:.3f}") for words in ("CLIPScore", "BLIPScore")]
+    lines = _published_lines(benchmark, ("clip.full", "blip_itm.full"))
+    return Grid(title=f"{benchmark}, not run here", columns=columns, lines=lines)
+
+
+def written(value: Figure | float | None, form: str) -> tuple[str, str]:
+    """A value and its interval in words; empty where there is none."""
+    if not isinstance(value, Figure):
+        return ("" if value is None else form.format(value)), ""
+    said, low, high = ("∞" if math.isinf(end) else form.format(end) for end in (value.value, value.low, value.high))
+    return said, f"{low} to {high}" if value.low < value.high else ""

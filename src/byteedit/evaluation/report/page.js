@@ -1,0 +1,1 @@
+document.addEventListener("input", ({ target }) => target.parentElement.style.setProperty("--at", `${target.value}%`));
