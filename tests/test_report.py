@@ -11,6 +11,7 @@ from byteedit.cli import main
 from byteedit.evaluation import runs
 from byteedit.evaluation.human.preference import Tally
 from byteedit.evaluation.human.raters import join
+from byteedit.evaluation.report.charts import bars, stacked
 from byteedit.evaluation.report.content import gather, to_json
 from byteedit.evaluation.report.grids import mark_grid, score_grids, written
 from byteedit.evaluation.report.markdown import to_markdown
@@ -160,6 +161,18 @@ def test_a_page_without_pictures_needs_no_benchmark(judged):
     with pytest.raises(ValueError, match=r"its inputs cannot be shown.*--pictures 0"):
         to_html(content, pictures=1)
     assert "slider" not in to_html(content, pictures=0).partition("</style>")[2].replace("slider {", "")
+
+
+def test_bars_are_as_long_as_their_values(judged):
+    grid = mark_grid(gather([read_run(judged)]))
+    chart = bars(grid, 0, "zebra", (1, 5))
+    assert re.findall(r'width="([\d.]+)"', chart) == ["50.0", "50.12"] and chart.count('"bar ours"') == 1
+    assert bars(grid, 3, "zebra") == ""  # nothing was erased
+    assert re.findall(r'class="(\w+)" x="([\d.]+)"', stacked([2, 1, 1])) == [
+        ("good", "0.00"),
+        ("same", "50.00"),
+        ("bad", "75.00"),
+    ]
 
 
 def test_values_in_words():

@@ -23,7 +23,7 @@ def bars(grid: Grid, column: int, ours: str, span: tuple[float, float] | None = 
     shown = [(label, cell) for label, cell in shown if isinstance(cell, Figure)]
     if len({cell.value for _, cell in shown}) < 2:
         return ""
-    low = min(0.0, *(cell.low for _, cell in shown), 0.0)
+    low = min(0.0, *(cell.low for _, cell in shown))
     span = span or (low, max(*(cell.high for _, cell in shown), low + 1e-9))
     rows = "".join(_row(label, cell, head, span, label == ours) for label, cell in shown)
     return f'<figure class="chart"><figcaption>{escape(head.words)}</figcaption>{rows}</figure>'

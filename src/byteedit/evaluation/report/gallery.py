@@ -9,6 +9,11 @@ from byteedit.evaluation.report.reading import Entry
 
 __all__ = ["gallery"]
 
+NOTE = (
+    "By their score, none picked. Drag across a picture: the input is on the left, with the mask's outline, the answer "
+    "on the right."
+)
+
 
 def gallery(content: Content, number: int) -> str:
     """So many of the best and of the worst answers of each system and task; ours is open, the others can be opened.
@@ -26,8 +31,7 @@ def gallery(content: Content, number: int) -> str:
                 opened = " open" if entry.name == content.ours else ""
                 inside = _groups(shown, entry, cases, score)
                 parts.append(f"<details{opened}><summary>{title}</summary>{inside}</details>")
-    note = "By their score, none picked. Drag across a picture: the input is on the left, with the mask's outline, the "
-    return f"<p>{note}answer on the right.</p>{''.join(parts)}" if parts else ""
+    return f"<p>{NOTE}</p>{''.join(parts)}" if parts else ""
 
 
 def _groups(shown: list[Shown], entry: Entry, cases: dict[str, EditCase], score: str) -> str:
