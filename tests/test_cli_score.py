@@ -1,6 +1,7 @@
 """`byteedit score`: a table, JSON and maps, from rewards of random weights."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 from transformers import BertTokenizer, CLIPConfig, CLIPModel
 
+from byteedit import picturebook
 from byteedit.cli import main
 from byteedit.provenance import Record, encode_png
 from byteedit.rewards import CoherenceReward, CoherenceRewardConfig, PreferenceReward, PreferenceRewardConfig
@@ -47,6 +49,22 @@ def test_json_has_every_score_and_each_is_the_rewards_own(folder, capsys):
     for name in ("pleasing", "coherent", "clip"):
         assert [row[name] for row in rows] == pytest.approx(open_reward(name).score(pictures, ["boat"] * 2), abs=1e-4)
     assert abs(rows[0]["pleasing"] - rows[1]["pleasing"]) > 1e-3
+
+
+def test_without_a_reward_the_three_that_ship_score(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = picturebook.scene(0, "validation")
+    Image.fromarray(page.render()).save("page.png")
+    shown = page.things[0]
+    other = next(colour for colour in picturebook.COLOURS if colour not in {thing.colour for thing in page.things})
+    scores = []
+    for prompt in (f"a {shown.colour} {shown.kind}", f"a {other} {shown.kind}"):
+        assert main(["score", "page.png", "--prompt", prompt, "--json", "--map", "maps"]) == 0
+        scores.append(json.loads(capsys.readouterr().out)[0])
+    assert scores[0].keys() >= {"aesthetic", "alignment", "coherence"}
+    assert scores[0]["alignment"] > scores[1]["alignment"] + 1
+    assert scores[0]["coherence"] == scores[1]["coherence"] > 0
+    assert Path("maps/page-coherence.png").is_file()
 
 
 def test_the_table_has_a_line_for_each_picture(folder, capsys):

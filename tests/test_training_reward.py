@@ -80,6 +80,16 @@ def test_image_and_mask_are_cut_alike_and_anew_for_each_generator():
         Coherence(coherence(), crop=24).prepare(coherence_rows(1)[0], np.random.default_rng(0))
 
 
+def test_pictures_of_a_row_are_mirrored_together(tokenizer):
+    stages = (Preference("aesthetic", preference(tokenizer), 1.0), Coherence(coherence(), mirror=1.0))
+    for stage, rows in zip(stages, (aesthetic_rows(1), coherence_rows(1)), strict=True):
+        seen = stage.prepare(rows[0], np.random.default_rng(0))
+        stage.mirror = 0.0
+        for name, part in stage.prepare(rows[0], np.random.default_rng(0)).items():
+            if torch.is_tensor(part):
+                assert torch.equal(seen[name], part.flip(-1)) and not torch.equal(seen[name], part)
+
+
 def test_the_pixel_auc_is_the_share_of_pairs_in_order():
     torch.manual_seed(0)
     logits, real = torch.randn(2, 20).round(decimals=1), (torch.rand(2, 20) > 0.5).float()

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 PICTUREBOOK = str(Path(__file__).parent / "assets" / "picturebook")
 """Folder of the small checkpoint that ships in the package, for `ByteEditInpaintPipeline.from_pretrained`."""
 REWARDS = str(Path(__file__).parent / "assets" / "rewards")
-"""Folder of the rewards of its world that ship in the package: so far `coherence`."""
+"""Folder of the rewards of its world that ship in the package: `aesthetic`, `alignment` and `coherence`."""
 LORAS = str(Path(__file__).parent / "assets" / "loras")
 """Where LoRAs on it lie in the package, if they ship."""
 

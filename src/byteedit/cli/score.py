@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+import byteedit
 from byteedit.cli.command import Command, UsageError
 from byteedit.cli.pictures import says
 
@@ -25,7 +26,7 @@ class Score(Command):
     prompt: Annotated[str | None, says("what the picture's own record says")] = None
     """What the pictures should show."""
 
-    reward: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="MODEL")] = ()
+    reward: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, says("the three that ship", "MODEL")] = ()
     """A folder or hub name of a reward, or of a CLIP model; may be repeated."""
 
     json: bool = False
@@ -67,8 +68,10 @@ class Score(Command):
 
     def places(self) -> dict[str, str]:
         """Where each reward is, by the name that it has in the table."""
+        from byteedit.rewards.opening import SHIPPED
+
         if not self.reward:
-            raise UsageError("--reward is missing; name the folder of a reward, or of a CLIP model.")
+            return {name: str(Path(byteedit.REWARDS) / name) for name in SHIPPED}
         places = {Path(place).name: place for place in self.reward}
         if len(places) < len(self.reward):
             raise UsageError("two rewards have the same name; rename one's folder.")

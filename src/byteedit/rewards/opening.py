@@ -9,7 +9,10 @@ from byteedit.rewards.clip import PICKSCORE, CLIPReward
 from byteedit.rewards.coherence import CoherenceReward, CoherenceRewardConfig
 from byteedit.rewards.preference import PreferenceReward, PreferenceRewardConfig
 
-__all__ = ["open_reward"]
+__all__ = ["SHIPPED", "open_reward"]
+
+SHIPPED = ("aesthetic", "alignment", "coherence")
+"""Rewards in the package, folders of `byteedit.REWARDS`, which know its picture book."""
 
 CLASSES = {
     PreferenceRewardConfig.model_type: PreferenceReward,

@@ -19,7 +19,7 @@ import byteedit
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.skipped import Skipped
 from byteedit.rewards import PreferenceReward
-from byteedit.rewards.opening import open_reward
+from byteedit.rewards.opening import SHIPPED, open_reward
 from byteedit.training.base import (
     TuneSettings,
     as_written,
@@ -39,10 +39,7 @@ from byteedit.training.pefl import Feedback, FeedbackSettings
 from byteedit.training.streams import open_batches
 from byteedit.training.watching import HeldOut, Judge
 
-__all__ = ["SHIPPED", "PeflSettings", "fit", "open_features", "open_rewards"]
-
-SHIPPED = ("aesthetic", "alignment", "coherence")
-"""Rewards in the package, which know its picture book."""
+__all__ = ["PeflSettings", "fit", "open_features", "open_rewards"]
 
 
 @dataclass(kw_only=True)

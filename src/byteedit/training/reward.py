@@ -82,6 +82,8 @@ class RewardSettings(Settings):
     """Share of each tower's layers, from the input on, that stay as they are. (ImageReward: 0.7)"""
     crop: int = 0
     """Side of the square that coherence cuts from each picture, in pixels; 0 takes whole pictures, all of one size."""
+    mirror: float = 0.0
+    """Share of rows, in [0, 1], whose pictures are seen mirrored, left for right, each time anew."""
     standardise: int = 5000
     """Pairs of the training data, at most, over which the score's mean and standard deviation are taken."""
     half: bool = False
@@ -93,14 +95,17 @@ class RewardSettings(Settings):
 class Preference:
     """The objective of R_a, `aesthetic` (two images, one prompt), or of R_b, `alignment` (one image, two captions)."""
 
-    def __init__(self, reward: str, model: PreferenceReward):
-        self.reward, self.model = reward, model
+    def __init__(self, reward: str, model: PreferenceReward, mirror: float = 0.0):
+        self.reward, self.model, self.mirror = reward, model, mirror
 
     def prepare(self, row: Row, rng: Generator) -> Row:
         """The columns that are learnt from, images fitted to the model: (3, S, S) in [-1, 1]."""
         size, schema = self.model.config.vision_config.image_size, SCHEMAS[self.reward]
         values = decode({name: row[name] for name in schema.required}, schema)
-        return {name: read(value, size) if name in schema.images else value for name, value in values.items()}
+        images = {name: read(values[name], size) for name in schema.images if name in values}
+        if rng.random() < self.mirror:
+            images = {name: image.flip(-1) for name, image in images.items()}
+        return values | images
 
     def scores(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Of chosen and rejected, (B,) each; in one call of the model, chosen first."""
@@ -124,8 +129,8 @@ class Preference:
 class Coherence:
     """The objective of R_g: real or generated, pixel by pixel."""
 
-    def __init__(self, model: CoherenceReward, crop: int = 0):
-        self.model, self.crop = model, crop
+    def __init__(self, model: CoherenceReward, crop: int = 0, mirror: float = 0.0):
+        self.model, self.crop, self.mirror = model, crop, mirror
 
     def prepare(self, row: Row, rng: Generator) -> Row:
         """Image (3, H, W) in [-1, 1] and `real` (1, H, W) in {0, 1}: 1 outside the mask. Cut to `crop` where set."""
@@ -142,7 +147,8 @@ class Coherence:
             top, left = rng.integers(0, room + 1).tolist()
             window = slice(top, top + self.crop), slice(left, left + self.crop)
             pixels, real = pixels[window], real[window]
-        return {"image": to_tensor(pixels[None])[0], "real": to_tensor(real.astype(np.float32)[None])[0]}
+        found = {"image": to_tensor(pixels[None])[0], "real": to_tensor(real.astype(np.float32)[None])[0]}
+        return {name: part.flip(-1) for name, part in found.items()} if rng.random() < self.mirror else found
 
     def scores(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits and labels of a grid of pixels, (B, P) each."""
@@ -198,7 +204,11 @@ def fit(
     if sharded(accelerator):
         raise ValueError("A reward fits on every process; launch with DDP instead of FSDP or ZeRO-3.")
     preference = settings.reward != "coherence"
-    stage = Preference(settings.reward, model) if preference else Coherence(model, settings.crop)
+    stage = (
+        Preference(settings.reward, model, settings.mirror)
+        if preference
+        else Coherence(model, settings.crop, settings.mirror)
+    )
     if preference:
         model.config.score_mean, model.config.score_std = 0.0, 1.0
     freeze(model, settings.fix_rate)
