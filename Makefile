@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow style docs results build lock clean help
+.PHONY: demo test test-slow style docs results rewards reproduce-boost reproduce-fast build lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -47,6 +47,52 @@ lock:  ## renew requirements.lock
 	build/lock/bin/pip install --quiet torch==2.13.0 setuptools wheel ".[app,docs,eval,train]" --group dev
 	{ echo "# What \`make\` installs, to the version. Renewed by \`make lock\`."; \
 	  build/lock/bin/pip freeze --all --exclude pip --exclude byteedit | sed 's/+cpu$$//'; } > requirements.lock
+
+# The proofs, from the files that ship; each step goes on where it was. Hours on two processor cores.
+RUN := OMP_NUM_THREADS=1 $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node 2
+BOOK := examples/picturebook
+PRESETS := examples/configs/picturebook
+
+.runs/data/hidden/validation.parquet: | $(READY)
+	$(BIN)/python $(BOOK)/hidden.py
+
+rewards: $(READY)  ## the three rewards of the picturebook, in .runs/rewards
+	$(RUN) $(BOOK)/experts.py
+	$(BIN)/python $(BOOK)/captions.py
+	$(RUN) $(BOOK)/train_tower.py
+	mkdir -p .runs/rewards
+	for reward in alignment aesthetic coherence; do \
+		$(RUN) examples/train_reward.py $(PRESETS)/reward_$$reward.yaml && \
+		rm -rf .runs/rewards/$$reward && cp -r .runs/reward_$$reward/reward .runs/rewards/$$reward || exit 1; \
+	done
+
+.runs/boost/lora/README.md: .runs/data/hidden/validation.parquet
+	test -d .runs/rewards/coherence || $(MAKE) rewards
+	$(RUN) $(BOOK)/train_boost.py $(PRESETS)/boost.yaml
+
+.runs/fast/fast4/lora/README.md: .runs/boost/lora/README.md
+	$(RUN) examples/train_fast.py $(PRESETS)/fast.yaml
+	$(RUN) $(BOOK)/train_lcm.py $(PRESETS)/lcm.yaml
+
+reproduce-boost: .runs/boost/lora/README.md  ## feedback learning against the checkpoint: win rates, ablations, plot, tables
+	mkdir -p .runs/loras && rm -rf .runs/loras/boost && cp -r .runs/boost/lora .runs/loras/boost
+	$(RUN) $(BOOK)/compare.py boost20 baseline20 --loras .runs/loras --record --sheet docs/images/boost.png
+	$(BIN)/python $(BOOK)/ablate.py boost --record
+	$(BIN)/python $(BOOK)/plot_boost.py .runs/boost/log.jsonl
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/feedback_step.py --record
+	$(BIN)/python docs/tables.py
+
+reproduce-fast: .runs/fast/fast4/lora/README.md  ## 8 and 4 steps against 20 and against rivals: win rates, ablations, times, tables
+	mkdir -p .runs/loras && rm -rf .runs/loras/*
+	cp -r .runs/boost/lora .runs/loras/boost && cp -r .runs/lcm/lora .runs/loras/lcm
+	for steps in 8 4; do cp -r .runs/fast/fast$$steps/lora .runs/loras/fast$$steps; done
+	$(RUN) $(BOOK)/compare.py fast8 boost20 baseline20 baseline8 lcm8 dpm8 fast8_noise --loras .runs/loras --record
+	$(RUN) $(BOOK)/compare.py fast4 boost20 baseline4 lcm4 fast4_noise --loras .runs/loras --record
+	$(RUN) $(BOOK)/compare.py baseline20 boost20 fast8 fast4 --loras .runs/loras --sheet docs/images/fast.png
+	$(BIN)/python $(BOOK)/ablate.py boost --only full
+	$(BIN)/python $(BOOK)/ablate.py fast --record
+	$(BIN)/python benchmarks/fast.py --loras .runs/loras --record --plot docs/images/latency.png
+	$(BIN)/python docs/tables.py
 
 clean:  ## remove what make made, the environment included
 	rm -rf $(VENV) build dist demo .pytest_cache .ruff_cache .coverage src/byteedit.egg-info
