@@ -18,10 +18,10 @@ MLP = {"mlp_widths": [8], "mlp_activation": "gelu", "mlp_dropout": 0.0, "max_len
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 220), "grey": (120, 120, 120)}
 
 
-def preference(tokenizer) -> PreferenceReward:
+def preference(tokenizer, **config) -> PreferenceReward:
     torch.manual_seed(0)
     text = TEXT | {"vocab_size": len(tokenizer)}
-    return PreferenceReward(PreferenceRewardConfig(vision_config=VISION, text_config=text, **MLP), tokenizer)
+    return PreferenceReward(PreferenceRewardConfig(vision_config=VISION, text_config=text, **MLP, **config), tokenizer)
 
 
 def coherence() -> CoherenceReward:

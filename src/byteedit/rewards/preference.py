@@ -147,12 +147,15 @@ class PreferenceReward(PreTrainedModel):
 
     def see(self, image: Tensor) -> Tensor:
         """What the vision tower makes of images: (B, 3, H, W) in [-1, 1] -> (B, N, Dv), the first for the whole."""
-        size, mean, std = self.config.vision_config.image_size, self.config.image_mean, self.config.image_std
-        fitted = fit(image, size)
-        pixels = normalize(fitted, mean, std)
+        return self.vision_model(self.pixels(image)).last_hidden_state
+
+    def pixels(self, image: Tensor) -> Tensor:
+        """What the vision tower gets of images: (B, 3, H, W) in [-1, 1] -> (B, C, S, S), fitted and normalised."""
+        fitted = fit(image, self.config.vision_config.image_size)
+        pixels = normalize(fitted, self.config.image_mean, self.config.image_std)
         if self.config.residual_gain:
             pixels = torch.cat([pixels, residual(fitted, self.config.residual_gain)], dim=1)
-        return self.vision_model(pixels.to(self.dtype)).last_hidden_state
+        return pixels.to(self.dtype)
 
     def tokenize(self, prompt: list[str]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` (B, L) of B prompts, cut off at the config's `max_length`."""

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from byteedit.rewards import PreferenceReward
-from byteedit.rewards.pixels import fit, normalize
+from byteedit.rewards.pixels import normalize
 
 __all__ = ["TowerFeatures", "VGGFeatures"]
 
@@ -61,12 +61,10 @@ class TowerFeatures(nn.Module):
 
     def __init__(self, reward: PreferenceReward, every: int = 1):
         super().__init__()
-        self.tower, self.config, self.every = reward.vision_model, reward.config, every
+        self.reward, self.every = reward, every
         self.requires_grad_(False).eval()
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """image (B, 3, H, W) in [-1, 1] -> (B, N, D) for each layer that is compared."""
-        size, mean, std = self.config.vision_config.image_size, self.config.image_mean, self.config.image_std
-        pixels = normalize(fit(image, size), mean, std).to(self.tower.dtype)
-        states = self.tower(pixels, output_hidden_states=True).hidden_states
+        states = self.reward.vision_model(self.reward.pixels(image), output_hidden_states=True).hidden_states
         return list(states[self.every :: self.every])
