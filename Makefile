@@ -89,6 +89,8 @@ reproduce-fast: .runs/fast/fast4/lora/README.md  ## 8 and 4 steps against 20 and
 	$(RUN) $(BOOK)/compare.py fast8 boost20 baseline20 baseline8 lcm8 dpm8 fast8_noise --loras .runs/loras --record
 	$(RUN) $(BOOK)/compare.py fast4 boost20 baseline4 lcm4 fast4_noise --loras .runs/loras --record
 	$(RUN) $(BOOK)/compare.py baseline20 boost20 fast8 fast4 --loras .runs/loras --sheet docs/images/fast.png
+	$(RUN) $(BOOK)/compare.py fast8 boost20 fast4 --loras .runs/loras --split validation
+	$(BIN)/python $(BOOK)/fresh.py fast8 boost20 fast4 --record
 	$(BIN)/python $(BOOK)/ablate.py boost --only full
 	$(BIN)/python $(BOOK)/ablate.py fast --record
 	$(BIN)/python benchmarks/fast.py --loras .runs/loras --record --plot docs/images/latency.png

@@ -4,21 +4,26 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from byteedit.evaluation.picturebench import TASKS, cases
 from byteedit.training.boost import PeflSettings
 from byteedit.training.phases import FastSettings
 from byteedit.training.settings import read
+from toy_rewards import VISION
+from toy_training import fresh  # noqa: F401
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "picturebook"
+BENCHMARKS = EXAMPLES.parents[1] / "benchmarks"
 KINDS = {"boost": PeflSettings, "fast": FastSettings}
 
 
-def load(name):
+def load(name, folder=EXAMPLES):
     """A script as a module."""
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -99,3 +104,43 @@ def test_proxy_and_gold_part_where_the_marks_are_best(tmp_path):
     (tmp_path / "log.jsonl").write_text(json.dumps(lines[0]))
     with pytest.raises(ValueError, match="no line with validation/gold"):
         plot.course(tmp_path / "log.jsonl")
+
+
+@pytest.fixture
+def judged(tmp_path, monkeypatch):
+    """examples/picturebook/fresh.py as a module, with answers of noise, and of noise that ends at the mask's border."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    rng = np.random.default_rng(0)
+    for split in ("validation", "test"):
+        for case in (case for task in TASKS for case in cases(task, split)[:3]):
+            noise = rng.integers(0, 256, case.picture.shape, np.uint8)
+            for name, image in (("bad", noise), ("good", case.picture)):
+                path = tmp_path / f"{name}-{split}" / f"{case.id}.png"
+                path.parent.mkdir(exist_ok=True)
+                Image.fromarray(np.where(case.mask[..., None] > 127, image, case.picture)).save(path)
+    values = yaml.safe_load((EXAMPLES.parent / "configs" / "picturebook" / "reward_coherence.yaml").read_text())
+    tiny = {"steps": 60, "batch_size": 4, "warmup": 0, "architecture": {"vit_config": VISION}, "lr": 1e-2}
+    (tmp_path / "preset.yaml").write_text(yaml.safe_dump(values | tiny))
+    return load("fresh")
+
+
+def test_a_fresh_discriminator_tells_noise_and_not_what_is_real(judged, tmp_path):
+    common = {"answers": tmp_path, "preset": tmp_path / "preset.yaml", "output": tmp_path / "run", "limit": 3}
+    settings = judged.Settings(names=("good", "bad"), **common)
+    found = judged.figures(judged.train(settings), settings)
+    assert list(found) == ["good.pixel_auc", "bad.pixel_auc", "good-vs-bad.pixel_auc_less"]
+    assert found["bad.pixel_auc"].value > found["good.pixel_auc"].value + 0.1
+    assert found["bad.pixel_auc"].n == 9
+    with pytest.raises(SystemExit, match="no case of the test split has answers"):
+        judged.answered(judged.Settings(names=("good", "other"), **common), "test")
+
+
+def test_the_time_of_an_edit_is_split_without_rest(pipe, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    bench = load("fast", BENCHMARKS)
+    found = bench.split(pipe, bench.edit_of(pipe, num_inference_steps=2), rounds=3)
+    assert list(found) == [*bench.PARTS, "rest", "whole"]
+    assert all(0 < low <= value <= high for value, low, high in found.values())
+    assert found["unet"][0] < found["whole"][0]
+    assert not pipe.unet._forward_hooks and not pipe.vae.decoder._forward_hooks
