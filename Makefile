@@ -72,6 +72,8 @@ rewards: $(READY)  ## the three rewards of the picturebook, in .runs/rewards
 
 .runs/fast/fast4/lora/README.md: .runs/boost/lora/README.md
 	$(RUN) examples/train_fast.py $(PRESETS)/fast.yaml
+
+.runs/lcm/lora/pytorch_lora_weights.safetensors: .runs/boost/lora/README.md
 	$(RUN) $(BOOK)/train_lcm.py $(PRESETS)/lcm.yaml
 
 reproduce-boost: .runs/boost/lora/README.md  ## feedback learning against the checkpoint: win rates, ablations, plot, tables
@@ -82,7 +84,8 @@ reproduce-boost: .runs/boost/lora/README.md  ## feedback learning against the ch
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/feedback_step.py --record
 	$(BIN)/python docs/tables.py
 
-reproduce-fast: .runs/fast/fast4/lora/README.md  ## 8 and 4 steps against 20 and against rivals: win rates, ablations, times, tables
+reproduce-fast: .runs/fast/fast4/lora/README.md .runs/lcm/lora/pytorch_lora_weights.safetensors
+reproduce-fast:  ## 8 and 4 steps against 20 and against rivals: win rates, ablations, times, tables
 	mkdir -p .runs/loras && rm -rf .runs/loras/*
 	cp -r .runs/boost/lora .runs/loras/boost && cp -r .runs/lcm/lora .runs/loras/lcm
 	for steps in 8 4; do cp -r .runs/fast/fast$$steps/lora .runs/loras/fast$$steps; done

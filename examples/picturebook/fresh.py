@@ -75,7 +75,8 @@ def pixels(settings: Settings, chosen: list[Case]) -> Dataset:
     nothing = Image.new("L", made[0]["mask"].size)
     made += [{"image": Image.fromarray(case.picture), "mask": nothing} for case in chosen]
     columns = COHERENCE.features(made[0], decoded=True)
-    return Dataset.from_dict({name: [row[name] for row in made] for name in columns}, features=columns)
+    found = Dataset.from_dict({name: [row[name] for row in made] for name in columns}, features=columns)
+    return found.cast(COHERENCE.features(made[0]))
 
 
 def train(settings: Settings) -> CoherenceReward:
