@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow style docs results rewards reproduce-boost reproduce-fast build lock clean help
+.PHONY: demo app test test-slow test-browser style docs results rewards reproduce-boost reproduce-fast build lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -13,11 +13,19 @@ help:  ## what there is
 demo: $(READY)  ## edit, erase and outpaint pictures: sheets in demo/
 	$(BIN)/byteedit demo
 
+app: $(READY)  ## the editor in a browser
+	$(BIN)/byteedit app --browser
+
 test: $(READY)  ## the tests, without the slow ones
 	$(BIN)/python -m pytest -q -m "not slow and not gpu"
 
 test-slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -q -m "slow and not gpu"
+
+test-browser: $(READY)  ## the tests in a real browser; installs Debian's Chromium where there is none
+	command -v chromium > /dev/null || { apt-get update --quiet && apt-get install --yes --quiet chromium; }
+	$(BIN)/python -c "import playwright" 2> /dev/null || $(BIN)/pip install --quiet --disable-pip-version-check playwright
+	$(BIN)/python -m pytest -q -m slow tests/test_browser_*.py
 
 style: $(READY)  ## check format and lint
 	$(BIN)/ruff format --check .

@@ -17,7 +17,7 @@ FLOORS = [
     {"diffusion", "rewards", "data", "hub"},
     {"pipeline", "training", "evaluation"},
     {"batch", "feedback"},
-    {"cli"},
+    {"cli", "app"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = ("torch", "diffusers", "transformers", "gradio")

@@ -42,14 +42,16 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def encode_png(image: Image.Image, record: Record, icc_profile: bytes | None = None) -> bytes:
-    """The bytes of a PNG of `image` with `record` in its text chunks, and the colour profile where there is one."""
+def encode_png(
+    image: Image.Image, record: Record, icc_profile: bytes | None = None, exif: bytes | None = None
+) -> bytes:
+    """The bytes of a PNG of `image` with `record` in its text chunks, and colour profile and EXIF where there are."""
     info = PngInfo()
     for key, value in _readable(record).items():
         info.add_itxt(key, value)
     info.add_itxt(KEY, json.dumps(asdict(record), ensure_ascii=False))
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=info, icc_profile=icc_profile)
+    image.save(buffer, "PNG", pnginfo=info, icc_profile=icc_profile, exif=exif)
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""The command line: `byteedit edit|erase|outpaint|demo|score|evaluate|report|study|train|convert|env`.
+"""The command line: `byteedit edit|erase|outpaint|app|demo|score|evaluate|report|study|train|convert|env`.
 
 Glue only. Each command is a dataclass whose fields are its options and whose `run` does the work and imports what it
 needs, so that `byteedit --help` loads no torch. Exit codes: 0 done, 1 failed, 2 wrong usage; an error is one line on
@@ -15,6 +15,7 @@ from typing import Annotated
 import tyro
 
 import byteedit
+from byteedit.cli.app import App
 from byteedit.cli.command import Command, UsageError
 from byteedit.cli.convert import Convert
 from byteedit.cli.demo import Demo
@@ -32,6 +33,7 @@ Commands = (
     Annotated[Edit, tyro.conf.subcommand("edit")]
     | Annotated[Erase, tyro.conf.subcommand("erase")]
     | Annotated[Outpaint, tyro.conf.subcommand("outpaint")]
+    | Annotated[App, tyro.conf.subcommand("app")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Score, tyro.conf.subcommand("score")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]

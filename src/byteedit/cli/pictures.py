@@ -88,8 +88,10 @@ class PictureCommand(Command):
         return {name: value for name, value in given.items() if value is not None}
 
     @abstractmethod
-    def call(self, pipe, image: "PIL.Image.Image", mask: "PIL.Image.Image | None", generator) -> "PIL.Image.Image":
-        """The edited picture; `image` is upright."""
+    def call(
+        self, pipe, image: "PIL.Image.Image", mask: "PIL.Image.Image | None", generator, **watching
+    ) -> "PIL.Image.Image":
+        """The edited picture; `image` is upright. `watching`: a callback of the pipeline's, for those who look on."""
 
     def corner(self, size: tuple[int, int]) -> tuple[int, int]:
         """Where the input's upper left pixel lies in the result, for an input of `size` (width, height)."""
@@ -127,19 +129,20 @@ class Edit(MaskedCommand):
     negative_prompt: Annotated[str | None, says("")] = None
     """What it shall not show; counts where there is guidance."""
 
-    def call(self, pipe, image, mask, generator):
+    def call(self, pipe, image, mask, generator, **watching):
         """The edited picture."""
         words = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
-        return pipe(image=image, mask_image=mask, generator=generator, **words, **self.arguments()).images[0]
+        settings = words | self.arguments() | watching
+        return pipe(image=image, mask_image=mask, generator=generator, **settings).images[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Erase(MaskedCommand):
     """Take what the mask covers out of the picture, and let the background go on."""
 
-    def call(self, pipe, image, mask, generator):
+    def call(self, pipe, image, mask, generator, **watching):
         """The picture without what the mask covers."""
-        return pipe.erase(image, mask, generator=generator, **self.arguments()).images[0]
+        return pipe.erase(image, mask, generator=generator, **self.arguments(), **watching).images[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,11 +189,11 @@ class Outpaint(PictureCommand):
         if self.size is not None:
             parse_size(self.size)
 
-    def call(self, pipe, image, mask, generator):
+    def call(self, pipe, image, mask, generator, **watching):
         """The larger picture."""
         words = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
         sides = self.sides(image.size)
-        return pipe.outpaint(image, generator=generator, **sides, **words, **self.arguments()).images[0]
+        return pipe.outpaint(image, generator=generator, **sides, **words, **self.arguments(), **watching).images[0]
 
     def corner(self, size):
         """Where the input's upper left pixel lies in the result, for an input of `size` (width, height)."""

@@ -35,6 +35,8 @@ def restore(record: Record, result: Path) -> PictureCommand:
     """The command of a record, with its inputs where they lie now."""
     inputs = find_inputs(record, result)
     kind = COMMANDS.get(record.command)
+    if "stopped" in record.settings:
+        raise ValueError(f"{result} was stopped before it was finished, so it cannot be made again; its input can.")
     if kind is None or not set(record.settings) <= {field.name for field in fields(kind)}:
         raise ValueError(f"{result} was made by byteedit {record.versions.get('byteedit')}, which knew other options.")
     settings = dict(record.settings)

@@ -22,7 +22,7 @@ import byteedit
 from byteedit.cli.command import UsageError
 from byteedit.cli.pictures import MaskedCommand, PictureCommand, parse_lora
 from byteedit.cli.records import REPLAY_OPTIONS, describe, restore, what_changed
-from byteedit.image import read_masks, read_pictures
+from byteedit.image import ORIENTATION, read_masks, read_pictures
 from byteedit.provenance import encode_png, read_record, write_atomically
 
 ACCELERATED = "fast8"
@@ -195,24 +195,33 @@ def default_device() -> str:
 def do(command: PictureCommand, pipe, job: Job) -> int:
     """Make, check and write one picture; returns how many unmasked pixels were verified unchanged."""
     pipe.set_progress_bar_config(desc=job.output.name, leave=False)
-    image, mask, profile = read(command, job)
+    image, mask, tags = read(command, job)
     result = command.call(pipe, image, mask, torch.Generator().manual_seed(job.seed))
-    content = encode_png(result, describe(command, job.image, job.mask, job.seed), profile)
+    content = encode_png(result, describe(command, job.image, job.mask, job.seed), **tags)
     verified = verify(image, mask, content, command.corner(image.size))
     write_atomically(job.output, content)
     return verified
 
 
-def read(command: PictureCommand, job: Job) -> tuple[PIL.Image.Image, PIL.Image.Image | None, bytes | None]:
-    """The upright picture, its mask and its colour profile. What PNG cannot hold (CMYK) becomes RGB."""
-    image = open_picture(job.image)
-    profile = image.info.get("icc_profile")
-    if image.mode == "CMYK":
-        image, profile = image.convert("RGB"), None
-    image = upright(image)
+def read(command: PictureCommand, job: Job) -> tuple[PIL.Image.Image, PIL.Image.Image | None, dict[str, bytes]]:
+    """The upright picture, its mask, and its colour profile and EXIF data."""
+    image, tags = as_edited(open_picture(job.image))
     if isinstance(command, MaskedCommand) and command.mask_from_alpha:
-        return *split_alpha(image, job.image), profile
-    return image, job.mask and open_picture(job.mask), profile
+        return *split_alpha(image, job.image), tags
+    return image, job.mask and open_picture(job.mask), tags
+
+
+def as_edited(image: PIL.Image.Image) -> tuple[PIL.Image.Image, dict[str, bytes]]:
+    """A picture as it is edited, upright, and what `encode_png` keeps of its file: colour profile and EXIF data.
+
+    What PNG cannot hold (CMYK) becomes RGB.
+    """
+    tags = {"icc_profile": image.info["icc_profile"]} if image.info.get("icc_profile") else {}
+    if image.mode == "CMYK":
+        image, tags = image.convert("RGB"), {}
+    picture, exif = upright(image), image.getexif()
+    exif.pop(ORIENTATION, None)  # it has been followed
+    return picture, tags | ({"exif": exif.tobytes()} if exif else {})
 
 
 def open_picture(path: Path) -> PIL.Image.Image:

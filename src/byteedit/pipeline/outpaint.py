@@ -51,21 +51,29 @@ def outpaint(pipe, image, sides: Sides, target, aspect_ratio, anchor: str, promp
 
 def fill(pipe, canvases: list[PIL.Image.Image], size: tuple[int, int], sides: Sides, kwargs: dict) -> list[bool] | None:
     """Generate what lies around the pictures, window by window, on the canvases themselves; say which are unsafe."""
-    unknown = np.full(canvases[0].size[::-1], 255, np.uint8)
-    unknown[sides[2] : sides[2] + size[1], sides[0] : sides[0] + size[0]] = 0
-    native = pipe._native_size()
     unsafe = None
-    for view in rounds(size, sides, max(*native, min(size))):
+    for view, unknown in views(size, sides, pipe.native_size()):
         box = (view.left, view.top, view.left + view.width, view.top + view.height)
-        place = view.inside(canvases[0].size)
-        mask = PIL.Image.fromarray(unknown[place])
+        mask = PIL.Image.fromarray(unknown)
         result = pipe(image=[canvas.crop(box) for canvas in canvases], mask_image=mask, **kwargs)
         for canvas, part in zip(canvases, result.images, strict=True):
             canvas.paste(part, box)
-        unknown[place] = 0
         found = result.nsfw_content_detected
         unsafe = found if unsafe is None else [a or b for a, b in zip(unsafe, found, strict=True)]
+        if pipe.interrupt:  # a callback asked to stop: what is not filled yet stays mirrored
+            break
     return unsafe
+
+
+def views(size: tuple[int, int], sides: Sides, native: tuple[int, int]) -> Iterator[tuple[Window, np.ndarray]]:
+    """Each round's window on the canvas, and what is still to be generated in it: (h, w) uint8, 255 = generate."""
+    left, right, top, bottom = sides
+    unknown = np.full((size[1] + top + bottom, size[0] + left + right), 255, np.uint8)
+    unknown[top : top + size[1], left : left + size[0]] = 0
+    for view in rounds(size, sides, max(*native, min(size))):
+        place = view.inside(unknown.shape[::-1])
+        yield view, unknown[place].copy()
+        unknown[place] = 0
 
 
 def as_pil(picture: Picture) -> PIL.Image.Image:

@@ -27,7 +27,7 @@ from byteedit.pipeline.words import Words
 class Stages:
     """Methods of `ByteEditInpaintPipeline`; not for use on their own."""
 
-    def _native_size(self) -> tuple[int, int]:
+    def native_size(self) -> tuple[int, int]:
         """Width and height in pixels that the UNet was made for."""
         size = self.unet.config.sample_size
         height, width = (size, size) if isinstance(size, int) else size
@@ -38,7 +38,7 @@ class Stages:
         if image is None or mask_image is None:
             missing = "image" if image is None else "mask_image"
             raise ValueError(f"`{missing}` is missing; give a picture and a mask of its size, white where to generate.")
-        native = self._native_size()
+        native = self.native_size()
         model = (width or native[0], height or native[1])
         checks.check_sizes(model[1], model[0], self.vae_scale_factor)
         masks = read_masks(mask_image)

@@ -1,0 +1,73 @@
+"""One picture for a program: bytes and words in, a result out. The API endpoint and inference endpoints share it."""
+
+import secrets
+import tempfile
+from pathlib import Path
+
+from byteedit.app.line import Line
+from byteedit.app.making import Made, make
+from byteedit.app.photo import Photo, open_bounded, read_photo
+from byteedit.app.session import Result
+from byteedit.app.settings import Settings
+from byteedit.cli.pictures import Edit, Erase, Outpaint, PictureCommand
+from byteedit.cli.work import settle
+
+
+def answer(
+    settings: Settings,
+    image: bytes,
+    mask: bytes | None = None,
+    prompt: str = "",
+    task: str = "edit",
+    line: Line | None = None,
+    name: str = "image.png",
+    seed: int | None = None,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    **extent,
+) -> Result:
+    """Edit, erase or outpaint one picture; `extent` is what `extension` takes. Raises ValueError in words."""
+    photo = read_photo(image, name, settings.megapixels, settings.megabytes)
+    common = {"model": settings.model, "device": settings.device, "dtype": settings.dtype}
+    common |= {"seed": secrets.randbits(32) if seed is None else int(seed), "guidance_scale": guidance_scale}
+    common |= {"steps": None if steps is None else int(steps)}
+    command = settle(command_for(task, prompt, common, extent))
+    drawn = None
+    if task != "outpaint":
+        if mask is None:
+            raise ValueError("The mask is missing; give one of the picture's size, white where to generate.")
+        drawn = open_bounded(mask, "The mask", settings.megapixels).convert("L")
+    with tempfile.TemporaryDirectory() as folder:
+        *_, made = make(line or Line(settings.queue), command, photo.image, drawn, Path(folder) / "stop")
+    return result_of(made, photo, drawn)
+
+
+def command_for(task: str, prompt: str, common: dict, extent: dict) -> PictureCommand:
+    """The command of a task. Raises ValueError for an unknown one."""
+    if task == "edit":
+        return Edit(prompt=prompt or None, **common)
+    if task == "erase":
+        return Erase(**common)
+    if task == "outpaint":
+        return Outpaint(prompt=prompt or None, **extension(**extent), **common)
+    raise ValueError(f"task is {task!r}; give edit, erase or outpaint.")
+
+
+def extension(
+    shape: str = "by sides",
+    anchor: str = "center",
+    left: float | None = 0,
+    right: float | None = 0,
+    top: float | None = 0,
+    bottom: float | None = 0,
+) -> dict:
+    """How far to outpaint, as the command has it: by sides, to a size ("1024x768") or to an aspect ratio ("16:9")."""
+    if shape == "by sides":
+        sides = {"left": left, "right": right, "top": top, "bottom": bottom}
+        return {name: int(pixels or 0) for name, pixels in sides.items()}
+    return {"size" if "x" in shape.lower() else "aspect_ratio": shape, "anchor": anchor}
+
+
+def result_of(made: Made, photo: Photo, mask) -> Result:
+    """A result of what was made."""
+    return Result(image=made.image, photo=photo, mask=mask, command=made.command, stopped_after=made.stopped_after)

@@ -1,0 +1,264 @@
+"""What the page's events do: from forms to commands, from results to what the stage shows. No layout.
+
+Every error leaves here as one sentence for the visitor (`wording`); what is shown, `showing` puts into data.
+"""
+
+import secrets
+import shutil
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+import byteedit
+from byteedit.app import examples
+from byteedit.app.answering import answer, extension, result_of
+from byteedit.app.line import Line
+from byteedit.app.making import Made, make
+from byteedit.app.photo import Photo, alpha_mask, data_address, mask_copy, open_bounded, painted_mask, read_photo
+from byteedit.app.session import Session
+from byteedit.app.settings import Settings
+from byteedit.app.showing import compared, copy_of, progress, thumbs, told
+from byteedit.app.wording import said
+from byteedit.cli.pictures import Edit, Erase, Outpaint, PictureCommand
+from byteedit.cli.work import default_loras
+
+
+class Events:
+    """The events of one running editor: its settings and the one line before its model."""
+
+    def __init__(self, settings: Settings):
+        self.settings, self.line = settings, Line(settings.queue)
+
+    # What the page shows
+
+    def which_model(self, model: str) -> str:
+        """Which model is at work, and how to name a bigger one."""
+        if model != "picturebook":
+            return f"<p>The model <b>{model}</b> is at work.</p>"
+        return (
+            "<p>The small <b>demo model</b> is at work; it knows drawings of balloons, houses and boats. For"
+            " photographs, name a bigger one: <code>byteedit app --model"
+            " stable-diffusion-v1-5/stable-diffusion-inpainting</code></p>"
+        )
+
+    def loras(self) -> list[str]:
+        """LoRAs that can be chosen: those that were named, and those that ship."""
+        folder = Path(byteedit.LORAS)
+        shipped = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        return [*self.settings.lora, *shipped]
+
+    def own_lora(self) -> str:
+        """The LoRA that is chosen at first: the one that the command line would take."""
+        return next(iter(default_loras(self.settings.model)), "none")
+
+    def example_thumbs(self) -> list[dict]:
+        """The pictures to try."""
+        return [
+            {"src": data_address(example.picture), "words": example.stem.capitalize()} for example in examples.EXAMPLES
+        ]
+
+    # Pictures and masks come in
+
+    @said
+    def open_photo(self, session: Session, path: str | None):
+        """Work on an uploaded file; the file itself is taken off the disk at once."""
+        session.open(self._photo(path, "image"))
+        return self._opened(session), thumbs(session), None
+
+    @said
+    def open_mask(self, session: Session, path: str | None):
+        """Show an uploaded mask on the picture."""
+        photo = need_photo(session)
+        content, name = taken(path, "mask")
+        mask = open_bounded(content, name, self.settings.megapixels)
+        return told("mask", src=mask_copy(mask, photo.image.size))
+
+    @said
+    def mask_from_alpha(self, session: Session):
+        """Mask what is transparent in the picture."""
+        photo = need_photo(session)
+        return told("mask", src=mask_copy(alpha_mask(photo.image), photo.image.size))
+
+    @said
+    def open_example(self, session: Session, event: gr.EventData):
+        """Work on one of the pictures to try, with its mask and words."""
+        example = examples.EXAMPLES[event.index]
+        session.open(example.photo())
+        mask = mask_copy(example.mask, session.photo.image.size)
+        return told("open", **copy_of(session), mask=mask), thumbs(session), example.prompt
+
+    def _photo(self, path: str | None, what: str) -> Photo:
+        content, name = taken(path, what)
+        return read_photo(content, name, self.settings.megapixels, self.settings.megabytes)
+
+    def _opened(self, session: Session) -> dict:
+        return told("open", **copy_of(session))
+
+    # Pictures are made
+
+    @said
+    def edit(self, mask: str, session: Session, prompt: str, negative: str, *settings):
+        """Fill the mask by what the prompt says."""
+        words = {"prompt": prompt or None, "negative_prompt": negative or None}
+        yield from self._run(session, Edit(**words, **self._common(*settings)), mask)
+
+    @said
+    def erase(self, mask: str, session: Session, *settings):
+        """Take away what the mask covers."""
+        yield from self._run(session, Erase(**self._common(*settings)), mask)
+
+    @said
+    def outpaint(self, mask: str, session: Session, prompt: str, negative: str, left, right, top, bottom, *rest):
+        """Extend the picture."""
+        shape, anchor, *settings = rest
+        words = {"prompt": prompt or None, "negative_prompt": negative or None}
+        further = extension(shape, anchor, left, right, top, bottom)
+        yield from self._run(session, Outpaint(**words, **further, **self._common(*settings)), None)
+
+    def _common(self, seed, variations, steps, guidance, model, lora, weight) -> dict:
+        """Fields that all commands have; raises ValueError for models that a visitor may not name."""
+        named = [name for name in (model, lora) if name not in (self.settings.model, "none", *self.loras())]
+        if named and not self.settings.any_model:
+            raise ValueError(f"{named[0]} is not offered here; choose one from the list.")
+        return {
+            "seed": secrets.randbelow(1_000_000) if seed is None else int(seed),
+            "num_images": int(variations),
+            "steps": None if steps is None else int(steps),
+            "guidance_scale": guidance,
+            "model": model,
+            "lora": () if lora in (None, "", "none") else (f"{lora}:{weight:g}",),
+            "device": self.settings.device,
+            "dtype": self.settings.dtype,
+        }
+
+    def _run(self, session: Session, command: PictureCommand, painted: str | None):
+        """Make a command's pictures and show how they form: what the stage and the list of results get."""
+        photo = need_photo(session)
+        mask = None if isinstance(command, Outpaint) else painted_mask(painted, photo.image.size)
+        if isinstance(command, Outpaint):
+            command.sides(photo.image.size)  # raises ValueError, before anyone waits
+        with tempfile.TemporaryDirectory() as folder:
+            session.stop = Path(folder) / "stop"
+            made = 0
+            for event in make(self.line, command, photo.image, mask, session.stop):
+                if isinstance(event, Made):
+                    made += 1
+                    session.keep(result_of(event, photo, mask))
+                    yield gr.skip(), thumbs(session)
+                else:
+                    yield progress(event, made, command.num_images), gr.skip()
+        yield (compared(session.results[0]) if made else told("idle")), thumbs(session)
+
+    def stop(self, session: Session) -> None:
+        """Make the running step the last one."""
+        if session.stop is not None and session.stop.parent.is_dir():
+            session.stop.touch()
+
+    @said
+    def preview_canvas(self, session: Session, left, right, top, bottom, shape, anchor):
+        """The canvas that outpainting would fill; none while what is typed is half a word."""
+        if session.photo is None:
+            return gr.skip()
+        try:
+            sides = Outpaint(**extension(shape, anchor, left, right, top, bottom)).sides(session.photo.image.size)
+        except ValueError:
+            return told("sides")
+        return told("sides", sides=sides)
+
+    # Results go out
+
+    @said
+    def choose(self, session: Session, event: gr.EventData):
+        """Show another result."""
+        session.chosen = event.index
+        return compared(session.chosen_result()), thumbs(session)
+
+    @said
+    def reuse(self, session: Session):
+        """Go on from the chosen result."""
+        result = session.chosen_result()
+        content = result.png()
+        session.open(read_photo(content, result.name, float("inf"), float("inf")))
+        return self._opened(session), thumbs(session)
+
+    @said
+    def download(self, session: Session, request: gr.Request):
+        """The chosen result as a file."""
+        result = session.chosen_result()
+        return put(request, result.name, result.png())
+
+    @said
+    def download_mask(self, session: Session, request: gr.Request):
+        """The chosen result's mask as a file."""
+        result = session.chosen_result()
+        if result.mask is None:
+            raise ValueError("Outpainting needs no mask, so there is none to download.")
+        return put(request, result.mask_name, result.mask_png())
+
+    @said
+    def make(
+        self,
+        image: str,
+        mask: str | None = None,
+        prompt: str = "",
+        task: str = "edit",
+        shape: str = "by sides",
+        anchor: str = "center",
+        left: float = 0,
+        right: float = 0,
+        top: float = 0,
+        bottom: float = 0,
+        seed: float | None = None,
+        steps: float | None = None,
+        guidance_scale: float | None = None,
+        request: gr.Request = None,
+    ) -> str:
+        """Edit, erase or outpaint one picture, for programs: the path of a PNG."""
+        content, name = taken(image, "image")
+        drawn = None if mask is None else taken(mask, "mask")[0]
+        extent = {"left": left, "right": right, "top": top, "bottom": bottom}
+        if task == "outpaint":
+            extent |= {"shape": shape, "anchor": anchor}
+        how = {"seed": seed, "steps": steps, "guidance_scale": guidance_scale}
+        result = answer(self.settings, content, drawn, prompt, task, self.line, name, **how, **extent)
+        return put(request, result.name, result.png())
+
+    def forget(self, request: gr.Request) -> None:
+        """Remove what a visitor who leaves has downloaded."""
+        shutil.rmtree(own_folder(request), ignore_errors=True)
+
+
+def need_photo(session: Session) -> Photo:
+    """The session's photo. Raises ValueError where there is none."""
+    if session.photo is None:
+        raise ValueError("There is no picture yet; drop one on the stage, or try one of those below.")
+    return session.photo
+
+
+def taken(path: str | None, what: str) -> tuple[bytes, str]:
+    """Content and name of an uploaded file, which is then removed from the disk."""
+    if path is None:
+        raise ValueError(f"The {what} is missing; give a picture file.")
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ValueError("The upload is gone; please send it again.") from None
+    Path(path).unlink(missing_ok=True)
+    return content, Path(path).name
+
+
+def own_folder(request: gr.Request) -> Path:
+    """Where a visitor's downloads lie until the visitor leaves."""
+    return Path(get_upload_folder()) / f"byteedit-{sha256(request.session_hash.encode()).hexdigest()}"
+
+
+def put(request: gr.Request, name: str, content: bytes) -> str:
+    """A file in the visitor's own folder; what was there before is removed."""
+    folder = own_folder(request)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(content)
+    return str(folder / name)

@@ -1,0 +1,126 @@
+"""What one visitor has before them: the photo, the pictures made of it, and the PNGs that they take away.
+
+All is held in memory, bounded in pictures and pixels. Each result can be encoded with the very record that the command
+line writes, so that `byteedit edit --replay` makes it again beside the photo and the mask.
+"""
+
+import hashlib
+import io
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import PIL.Image
+
+from byteedit.app.photo import Photo, browser_copy, data_address
+from byteedit.cli.env import versions
+from byteedit.cli.pictures import MaskedCommand, PictureCommand
+from byteedit.cli.records import describe
+from byteedit.cli.work import verify
+from byteedit.provenance import encode_png
+
+KEPT, KEPT_PIXELS = 24, 250e6  # results, and pixels of all results together
+THUMB = 160  # pixels a side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One picture that was made, and all that made it."""
+
+    image: PIL.Image.Image
+    photo: Photo
+    command: PictureCommand  # that makes this one alone
+    mask: PIL.Image.Image | None = None
+    stopped_after: int | None = None  # steps
+    before: str = field(default="", repr=False)  # the photo's copy for the browser
+    after: str = field(default="", repr=False)
+    thumb: str = field(default="", repr=False)
+
+    @property
+    def verb(self) -> str:
+        """edit, erase or outpaint."""
+        return type(self.command).__name__.lower()
+
+    @property
+    def name(self) -> str:
+        """The file's name, by which no two results of a photo with different seeds meet."""
+        stopped = "" if self.stopped_after is None else f"-stopped-{self.stopped_after}"
+        return f"{self.photo.stem}-{self.verb}-{self.command.seed}{stopped}.png"
+
+    @property
+    def mask_name(self) -> str:
+        """The mask's file name: masks with different content have different names."""
+        return f"{self.photo.stem}-mask-{hashlib.sha256(self.mask_png()).hexdigest()[:8]}.png"
+
+    @property
+    def caption(self) -> str:
+        """What the list of results says of it."""
+        stopped = "" if self.stopped_after is None else ", stopped"
+        return f"{self.verb.capitalize()} · seed {self.command.seed}{stopped}"
+
+    def corner(self) -> tuple[int, int]:
+        """Where the photo's upper left pixel lies in the result."""
+        return self.command.corner(self.photo.image.size)
+
+    def mask_png(self) -> bytes:
+        """The mask's file."""
+        buffer = io.BytesIO()
+        self.mask.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def png(self) -> bytes:
+        """The result's file at full resolution, verified: outside the mask, it has the photo's very pixels.
+
+        It carries the command line's record, in which photo and mask go by their names without folders. One that was
+        stopped cannot be made again; its record says after how many steps that was.
+        """
+        files = {self.photo.name: self.photo.sha256}
+        command, mask = self.command, None
+        if isinstance(command, MaskedCommand):
+            mask = Path(self.mask_name)
+            files[self.mask_name] = hashlib.sha256(self.mask_png()).hexdigest()
+        record = describe(command, Path(self.photo.name), mask, command.seed)
+        if self.stopped_after is not None:
+            record = replace(record, settings=record.settings | {"stopped": self.stopped_after})
+        record = replace(record, inputs=record.inputs | files, versions=versions())
+        content = encode_png(self.image, record, **self.photo.tags)
+        verify(self.photo.image, self.mask, content, self.corner())
+        return content
+
+    def drawn(self) -> "Result":
+        """The same with its copies for the browser."""
+        thumb = self.image.convert("RGB")
+        thumb.thumbnail((THUMB, THUMB))
+        return replace(self, after=browser_copy(self.image, self.photo.tags), thumb=data_address(thumb))
+
+
+@dataclass
+class Session:
+    """One visitor's photo and results, newest first."""
+
+    photo: Photo | None = None
+    copy: str = field(default="", repr=False)  # the photo's, for the browser
+    results: list[Result] = field(default_factory=list)
+    chosen: int = 0  # index of the result that is shown
+    stop: Path | None = None  # the file that ends what is being made
+
+    def open(self, photo: Photo) -> None:
+        """Work on a photo."""
+        self.photo, self.copy = photo, browser_copy(photo.image, photo.tags)
+
+    def keep(self, result: Result) -> Result:
+        """Put a result before the others; the oldest are dropped where they become too many."""
+        result = replace(result, before=self.copy).drawn()
+        self.results.insert(0, result)
+        while len(self.results) > KEPT or (len(self.results) > 1 and self._pixels() > KEPT_PIXELS):
+            self.results.pop()
+        self.chosen = 0
+        return result
+
+    def _pixels(self) -> int:
+        return sum(result.image.width * result.image.height for result in self.results)
+
+    def chosen_result(self) -> Result:
+        """The result that is shown. Raises ValueError where there is none."""
+        if not self.results:
+            raise ValueError("There is no result yet; edit, erase or outpaint first.")
+        return self.results[self.chosen]

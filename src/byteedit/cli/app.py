@@ -1,0 +1,19 @@
+"""`byteedit app`: the editor in a browser, on this machine."""
+
+from dataclasses import dataclass
+
+from byteedit.app.settings import Settings
+from byteedit.cli.command import Command
+
+
+@dataclass(frozen=True, kw_only=True)
+class App(Settings, Command):
+    """Edit, erase and outpaint in the browser: serve the editor until Ctrl+C."""
+
+    def run(self) -> None:
+        """Serve, and say where."""
+        try:
+            from byteedit.app.page import serve
+        except ModuleNotFoundError as error:
+            raise ValueError(f"{error}; install the editor's packages: pip install 'byteedit[app]'.") from error
+        serve(self)

@@ -1,0 +1,296 @@
+"""The editor without its page: files that come in, the line, pictures in the making, and PNGs that go out."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import PIL.ImageOps
+import pytest
+import torch
+from PIL import Image
+
+from byteedit.app.answering import answer, extension
+from byteedit.app.examples import EXAMPLES
+from byteedit.app.line import Line
+from byteedit.app.making import Forming, Made, Waiting, make, windows
+from byteedit.app.photo import (
+    alpha_mask,
+    browser_copy,
+    copy_size,
+    data_address,
+    mask_copy,
+    painted_mask,
+    read_photo,
+)
+from byteedit.app.session import Session
+from byteedit.app.settings import Settings
+from byteedit.cli import main
+from byteedit.cli.pictures import Edit, Erase, Outpaint
+from byteedit.provenance import read_record
+
+
+def file_of(image, kind="PNG", **options) -> bytes:
+    """A picture's file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def photo_of(image, name="photo.png", **options):
+    """A picture as an upload."""
+    return read_photo(file_of(image, **options), name, megapixels=1, megabytes=1)
+
+
+@pytest.fixture
+def model(pipe, tmp_path, monkeypatch):
+    """Path of tiny weights, and the current folder around it."""
+    monkeypatch.chdir(tmp_path)
+    pipe.save_pretrained("model")
+    return str(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"no picture", "photo.png cannot be read as a picture; give a file of one of these kinds: PNG, JPEG"),
+        (b"\x89PNG\r\n\x1a\n broken", "cannot be read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "cannot be read"),
+        (file_of(Image.new("1", (2000, 600))), "photo.png is 2000 x 600 pixels, 1 megapixels; 1 are the most"),
+        (bytes(1_100_000), "photo.png has 1 MB; 1 MB are the most"),
+    ],
+)
+def test_what_is_no_picture_or_too_large_is_a_sentence(content, words):
+    with pytest.raises(ValueError, match=words):
+        read_photo(content, "photo.png", megapixels=1, megabytes=1)
+
+
+def test_a_turned_photo_is_upright_and_keeps_its_other_exif(scene):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"
+    photo = photo_of(scene(70, 50)[0], kind="JPEG", exif=exif, icc_profile=b"a profile")
+    assert photo.image.size == (50, 70)
+    assert photo.tags["icc_profile"] == b"a profile"
+    kept = Image.Exif()
+    kept.load(photo.tags["exif"])
+    assert dict(kept) == {0x010F: "a camera"}
+
+
+def test_a_large_picture_is_painted_on_a_small_copy():
+    assert copy_size((6000, 4000)) == (1600, 1067)
+    assert copy_size((70, 50)) == (70, 50)
+    mask = Image.new("L", (1600, 1067))
+    mask.paste(255, (400, 300, 800, 600))
+    full = painted_mask(data_address(mask, "PNG"), (6000, 4000))
+    left, top, right, bottom = full.getbbox()
+    assert full.size == (6000, 4000)
+    assert np.allclose((left, top, right, bottom), (1500, 1125, 3000, 2249), atol=4)
+
+
+def test_a_mask_of_the_picture_s_size_arrives_as_it_was_painted(scene):
+    mask = scene(70, 50)[1]
+    assert np.array_equal(np.asarray(painted_mask(data_address(mask, "PNG"), (70, 50))), np.asarray(mask))
+    assert mask_copy(mask, (70, 50)) == data_address(mask, "PNG")
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        (None, "There is no mask yet"),
+        ("/etc/passwd", "There is no mask yet"),
+        ("data:image/png;base64,###", "arrived broken"),
+        (data_address(Image.new("L", (70, 50)), "PNG"), "Nothing is painted yet"),
+        (data_address(Image.new("L", (7, 5), 255), "PNG"), "reload the page"),
+    ],
+)
+def test_a_mask_that_is_none_is_a_sentence(address, words):
+    with pytest.raises(ValueError, match=words):
+        painted_mask(address, (70, 50))
+
+
+def test_transparent_parts_can_be_the_mask(scene):
+    photo, mask = scene(70, 50)
+    with pytest.raises(ValueError, match="no transparent parts"):
+        alpha_mask(photo)
+    photo.putalpha(PIL.ImageOps.invert(mask))
+    assert np.array_equal(np.asarray(alpha_mask(photo)), np.asarray(mask))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "I;16"])
+def test_every_mode_has_a_copy_for_the_browser(scene, mode):
+    image = scene(70, 50)[0].convert("L" if mode == "I;16" else mode)
+    image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257) if mode == "I;16" else image
+    assert browser_copy(photo_of(image).image, {}).startswith("data:image/png;base64,")
+
+
+def test_the_line_serves_in_order_and_says_when_it_is_full():
+    line, order = Line(2), []
+
+    def wait(number):
+        with line.place() as ticket:
+            while line.before(ticket, patience=1.0):
+                pass
+            order.append(number)
+
+    with line.place() as first:
+        assert line.before(first) == 0
+        threads = [Thread(target=wait, args=(number,)) for number in (1, 2)]
+        for number, thread in enumerate(threads, 2):
+            thread.start()
+            while len(line) < number:
+                pass
+        with pytest.raises(ValueError, match="2 others are waiting already"), line.place():
+            pass
+    for thread in threads:
+        thread.join()
+    assert order == [1, 2]
+    assert len(line) == 0
+
+
+def told_by(command, image, mask, stop: Path) -> list:
+    """All that is told while a command is carried out."""
+    return list(make(Line(0), command, image, mask, stop))
+
+
+def test_pictures_form_before_they_are_made_and_equal_the_command_line_s(model, scene, tmp_path):
+    photo, mask = scene(70, 50)
+    command = Edit(prompt="a red boat", model=model, seed=3, steps=4, num_images=2, device="cpu")
+    told = told_by(command, photo, mask, tmp_path / "stop")
+    forming = [event for event in told if isinstance(event, Forming)]
+    made = [event for event in told if isinstance(event, Made)]
+    assert told[0] == Waiting(before=0)
+    assert [event.step for event in forming] == [1, 2, 3, 4] * 2
+    assert forming[0].patch.size == (64, 64)
+    assert forming[0].window == windows(command, photo, mask, (64, 64))[0]
+    assert [event.command.seed for event in made] == [3, 4]
+    photo.save("photo.png")
+    mask.save("mask.png")
+    line = "edit photo.png --mask mask.png --model model --steps 4 --seed 4 --output out.png --prompt"
+    assert main([*line.split(), "a red boat"]) == 0
+    assert np.array_equal(np.asarray(Image.open("out.png")), np.asarray(made[1].image))
+
+
+def test_the_guess_of_the_last_step_is_the_picture(pipe, scene, tmp_path):
+    from byteedit.app.watching import Watch
+
+    seen = []
+
+    class Remembering(Watch):
+        def __call__(self, pipe, i, t, tensors):
+            seen.append((self.guess(), tensors["latents"]))
+            return super().__call__(pipe, i, t, tensors)
+
+    photo, mask = scene(64, 64)
+    with Remembering(pipe, windows(Edit(), photo, mask, (64, 64)), lambda _: None, tmp_path / "stop") as watch:
+        pipe("a red boat", photo, mask, num_inference_steps=3, callback_on_step_end=watch)
+    guess, latents = seen[-1]
+    assert len(seen) == 3
+    assert torch.allclose(guess, latents, atol=1e-3)
+
+
+def test_stop_ends_within_one_step_and_keeps_what_there_is(model, scene, tmp_path):
+    photo, mask = scene(70, 50)
+    command = Erase(model=model, seed=3, steps=50, num_images=3, device="cpu")
+    stop, events = tmp_path / "stop", []
+    for event in make(Line(0), command, photo, mask, stop):
+        events.append(event)
+        if isinstance(event, Forming):
+            stop.touch()
+    made = [event for event in events if isinstance(event, Made)]
+    assert len(made) == 1
+    assert made[0].stopped_after <= 4
+    kept, after = np.asarray(mask) == 0, np.asarray(made[0].image)
+    assert np.array_equal(after[kept], np.asarray(photo)[kept])
+    assert (after[~kept] != np.asarray(photo)[~kept]).any()
+
+
+def test_outpainting_forms_round_by_round_in_the_result_s_own_pixels(model, scene, tmp_path):
+    photo = scene(40, 40)[0]
+    command = Outpaint(left=60, model=model, seed=0, steps=2, device="cpu")
+    told = told_by(command, photo, None, tmp_path / "stop")
+    forming = [event for event in told if isinstance(event, Forming)]
+    rounds = windows(command, photo, None, (64, 64))
+    assert len(rounds) > 1
+    assert forming[-1].step == forming[-1].steps == 2 * len(rounds)
+    assert told[-1].image.size == (100, 40)
+    assert all(view.left >= -64 and view.left + view.width <= 100 for view in rounds)
+
+
+def session_with(photo, made, mask) -> Session:
+    """A session with one result."""
+    from byteedit.app.answering import result_of
+
+    session = Session()
+    session.open(photo)
+    session.keep(result_of(made, photo, mask))
+    return session
+
+
+@pytest.mark.parametrize("command", [Edit(prompt="a red boat"), Erase(), Outpaint(left=6, top=4, prompt="a tree")])
+def test_the_download_is_replayed_by_the_command_line(model, scene, tmp_path, capsys, command):
+    image, mask = scene(70, 50)
+    mask = None if isinstance(command, Outpaint) else mask
+    photo = photo_of(image)
+    command = replace(command, model=model, seed=3, steps=2, device="cpu")
+    made = told_by(command, photo.image, mask, tmp_path / "stop")[-1]
+    result = session_with(photo, made, mask).chosen_result()
+    Path(result.name).write_bytes(result.png())
+    Path("photo.png").write_bytes(photo.content)
+    if mask is not None:
+        Path(result.mask_name).write_bytes(result.mask_png())
+    assert main(["edit", "--replay", result.name]) == 0
+    assert f"identical to {result.name}" in capsys.readouterr().out
+    assert set(read_record(Path(result.name)).inputs) == {"photo.png", *([result.mask_name] if mask else [])}
+
+
+def test_a_stopped_picture_says_that_it_cannot_be_made_again(model, scene, tmp_path, capsys):
+    image, mask = scene(70, 50)
+    photo = photo_of(image)
+    made = told_by(Erase(model=model, seed=3, steps=2, device="cpu"), image, mask, tmp_path / "stop")[-1]
+    result = session_with(photo, replace(made, stopped_after=1), mask).chosen_result()
+    assert result.name == "photo-erase-3-stopped-1.png"
+    Path(result.name).write_bytes(result.png())
+    Path("photo.png").write_bytes(photo.content)
+    Path(result.mask_name).write_bytes(result.mask_png())
+    assert main(["edit", "--replay", result.name]) == 1
+    assert "was stopped before it was finished" in capsys.readouterr().err
+
+
+def test_a_session_keeps_a_bounded_number_of_results(scene):
+    image, mask = scene(70, 50)
+    session, photo = Session(), photo_of(image)
+    session.open(photo)
+    from byteedit.app.answering import result_of
+
+    for seed in range(30):
+        made = Made(image=image, command=Erase(seed=seed))
+        session.keep(result_of(made, photo, mask))
+    assert len(session.results) == 24
+    assert session.results[0].command.seed == 29
+
+
+def test_programs_get_what_the_page_gets(model, scene):
+    image, mask = scene(70, 50)
+    settings = Settings(model=model, device="cpu")
+    result = answer(settings, file_of(image), file_of(mask), "a red boat", seed=5, steps=2)
+    assert result.image.size == (70, 50)
+    assert result.name == "image-edit-5.png"
+    wider = answer(settings, file_of(image), task="outpaint", shape="2:1", anchor="left", seed=5, steps=1)
+    assert wider.image.size == (100, 50)
+    with pytest.raises(ValueError, match="The mask is missing"):
+        answer(settings, file_of(image))
+    with pytest.raises(ValueError, match="task is 'draw'; give edit, erase or outpaint"):
+        answer(settings, file_of(image), task="draw")
+
+
+def test_how_far_to_outpaint():
+    assert extension(left=8, right=None) == {"left": 8, "right": 0, "top": 0, "bottom": 0}
+    assert extension("1024x768") == {"size": "1024x768", "anchor": "center"}
+    assert extension("16:9", "left", left=8) == {"aspect_ratio": "16:9", "anchor": "left"}
+
+
+def test_the_pictures_to_try_have_masks_of_their_size():
+    assert len(EXAMPLES) == 4
+    assert all(example.photo().image.size == example.mask.size == (128, 128) for example in EXAMPLES)
+    assert all(example.mask.getbbox() for example in EXAMPLES)

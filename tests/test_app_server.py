@@ -1,0 +1,142 @@
+"""The editor's server, asked by programs: its one endpoint, what it refuses, what it leaves on the disk, its docs."""
+
+import base64
+import importlib.util
+import io
+import os
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from byteedit.cli import main
+from byteedit.provenance import read_record
+from toy_editor import running
+
+pytest.importorskip("gradio")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with model/, tiny random weights, and the server's own temporary folder."""
+    folder = tmp_path_factory.mktemp("editor")
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
+    yield folder
+    os.environ.pop("GRADIO_TEMP_DIR")
+    if before is not None:
+        os.environ["GRADIO_TEMP_DIR"] = before
+
+
+@pytest.fixture
+def address(folder, pipe, scene, monkeypatch):
+    """The address of a running editor, in a folder with photo.png and mask.png."""
+    monkeypatch.chdir(folder)
+    pipe.save_pretrained("model")
+    photo, mask = scene(70, 50)
+    photo.save("photo.png")
+    mask.save("mask.png")
+    with running(model=str(folder / "model"), megapixels=1, megabytes=1, device="cpu") as address:
+        yield address
+
+
+def client_of(address):
+    """A program's connection."""
+    from gradio_client import Client
+
+    return Client(address, verbose=False)
+
+
+def left_on_disk(folder) -> list[Path]:
+    """Files of pictures that the server keeps."""
+    return [path for path in (folder / "gradio").rglob("*.png") if path.is_file()]
+
+
+def test_a_program_gets_the_command_line_s_picture_with_its_record(address, folder):
+    from gradio_client import handle_file
+
+    client = client_of(address)
+    path = client.predict(
+        image=handle_file("photo.png"),
+        mask=handle_file("mask.png"),
+        prompt="a red boat",
+        task="edit",
+        seed=3,
+        api_name="/make",
+    )
+    line = "edit photo.png --mask mask.png --model model --seed 3 --output o.png --prompt 'a red boat'"
+    assert main(shlex.split(line)) == 0
+    assert np.array_equal(np.asarray(Image.open(path)), np.asarray(Image.open("o.png")))
+    record = read_record(Path(path))
+    assert record.settings["prompt"] == "a red boat"
+    assert "photo.png" in record.inputs
+    assert len(left_on_disk(folder)) == 1  # the answer; the uploads are gone
+    client.close()
+
+
+def test_outpainting_and_errors_in_words(address):
+    from gradio_client import handle_file
+
+    client = client_of(address)
+    photo = handle_file("photo.png")
+    path = client.predict(image=photo, task="outpaint", left=10, mask=None, prompt="", seed=3, api_name="/make")
+    assert Image.open(path).size == (80, 50)
+    with pytest.raises(Exception, match="The mask is missing; give one of the picture's size"):
+        client.predict(image=photo, mask=None, prompt="", api_name="/make")
+    Path("no.png").write_text("no picture")
+    with pytest.raises(Exception, match="cannot be read as a picture"):
+        client.predict(image=handle_file("no.png"), mask=None, prompt="", api_name="/make")
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("http://127.0.0.1:9/photo.png", "an address is not followed"),
+        ("/etc/hostname", "not|allowed|Error"),
+    ],
+)
+def test_addresses_and_paths_are_not_followed(address, named, words):
+    client = client_of(address)
+    file = {"path": named, "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(Exception, match=words):
+        client.predict(image=file, mask=None, prompt="", task="outpaint", left=8, api_name="/make")
+
+
+def test_only_one_endpoint_is_for_programs(address):
+    named = client_of(address).view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert list(named) == ["/make"]
+    parameters = [parameter["parameter_name"] for parameter in named["/make"]["parameters"]]
+    assert parameters[:4] == ["image", "mask", "prompt", "task"]
+
+
+def test_the_client_snippet_of_the_docs_runs(address, capsys):
+    page = (ROOT / "docs" / "app.md").read_text()
+    [snippet] = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "gradio_client" in code]
+    exec(snippet.replace("http://127.0.0.1:7860", address), {})
+    assert Image.open("edited.png").size == (70, 50)
+    assert read_record(Path("edited.png")).command == "edit"
+
+
+def test_the_handler_answers_as_the_docs_say(address, folder):
+    spec = importlib.util.spec_from_file_location("handler", ROOT / "spaces" / "byteedit" / "handler.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    handler = module.EndpointHandler(str(folder / "model"))
+    page = (ROOT / "docs" / "app.md").read_text()
+    [snippet] = [code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if '"inputs"' in code]
+    names = {"ask": handler}
+    exec(snippet, names)
+    answer = Image.open(io.BytesIO(base64.b64decode(names["answer"]["image"])))
+    assert answer.size == (70, 50)
+    assert handler({"inputs": {"image": names["data"]["inputs"]["image"]}})["error"].startswith("The mask is missing")
+
+
+def test_the_space_names_the_version_that_it_is_tested_with():
+    page = (ROOT / "spaces" / "byteedit" / "README.md").read_text()
+    pinned = re.search(r"^sdk_version: (.*)$", page, re.MULTILINE)[1]
+    assert f"gradio=={pinned}" in (ROOT / "spaces" / "byteedit" / "requirements.txt").read_text()

@@ -1,0 +1,221 @@
+"""The editor in a real browser, on the shipped model: what a visitor does, from the first stroke to the download."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from toy_browser import DESKTOP, PHONE, browser, visit
+from toy_editor import running
+
+pytest.importorskip("gradio")
+pytest.importorskip("playwright")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def editor():
+    """The address of an editor on the shipped model, and a browser."""
+    with running(megapixels=30, device="cpu") as address, browser() as chromium:
+        yield address, chromium
+
+
+@pytest.fixture
+def open_page(editor):
+    """Function that visits the editor: open_page(PHONE) gives the page and the hosts that it asked."""
+    address, chromium = editor
+    pages = []
+
+    def open_page(device=DESKTOP):
+        page, hosts = visit(chromium, address, **device)
+        pages.append(page)
+        return page, hosts
+
+    yield open_page
+    for page in pages:
+        page.context.close()
+
+
+def upload(page, path) -> None:
+    """Open a picture of one's own."""
+    page.set_input_files("#be-file input[type=file]", path)
+    page.wait_for_selector("#be-stage .be-open")
+
+
+def example(page, number=0) -> None:
+    """Open one of the pictures to try."""
+    page.click(f"#be-examples .be-thumb >> nth={number}")
+    page.wait_for_selector("#be-stage .be-open")
+
+
+def tab(page, name: str) -> None:
+    """Go to a tab; gradio draws each twice, once to measure it."""
+    page.get_by_role("tab", name=name).last.click()
+
+
+def stroke(page, *points) -> None:
+    """Paint along points, which are shares of the canvas's width and height."""
+    box = page.locator("#be-stage canvas").bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=5)
+    page.mouse.up()
+
+
+def masked(page) -> float:
+    """Share of the picture that the mask covers."""
+    return page.evaluate(
+        """async () => {
+          const image = new Image(); image.src = byteedit.mask(); await image.decode();
+          const paper = document.createElement('canvas').getContext('2d');
+          paper.canvas.width = image.width; paper.canvas.height = image.height; paper.drawImage(image, 0, 0);
+          const data = paper.getImageData(0, 0, image.width, image.height).data;
+          let sum = 0; for (let i = 0; i < data.length; i += 4) sum += data[i] / 255;
+          return sum / (image.width * image.height); }"""
+    )
+
+
+def setting(page, label: str, value) -> None:
+    """Fill in one of the settings."""
+    if not page.get_by_label(label, exact=True).first.is_visible():
+        page.click("#be-settings button >> nth=0")
+    page.get_by_label(label, exact=True).first.fill(str(value))
+    page.keyboard.press("Tab")
+
+
+def run(page, task: str, results: int) -> None:
+    """Press a task's button, and wait until there are that many results and nothing is going on."""
+    page.click(f"#be-{task}")
+    page.wait_for_function(f"document.querySelectorAll('#be-results .be-thumb').length === {results}")
+    page.wait_for_function("!document.querySelector('.be-busy')")
+
+
+def download(page, button="#be-download") -> Path:
+    """The file that a button gives."""
+    with page.expect_download() as waiting:
+        page.click(button)
+    return Path(waiting.value.path()).rename(Path(waiting.value.path()).with_name(waiting.value.suggested_filename))
+
+
+def test_paint_edit_compare_vary_reuse_and_download(open_page, tmp_path, capsys):
+    from byteedit.cli import main
+
+    page, hosts = open_page()
+    example(page)
+    page.click("[data-do=clear]")
+    assert masked(page) == 0
+    stroke(page, (0.6, 0.5), (0.85, 0.5), (0.85, 0.85), (0.6, 0.85), (0.72, 0.68))
+    painted = masked(page)
+    assert 0.05 < painted < 0.3
+    page.keyboard.press("Control+z")
+    assert masked(page) == 0
+    page.keyboard.press("Control+Shift+z")
+    assert masked(page) == pytest.approx(painted)
+    setting(page, "Steps", 4)
+    setting(page, "Seed", 7)
+    page.get_by_label("Variations").first.fill("2")
+    page.keyboard.press("Tab")
+    run(page, "edit", 2)
+    page.wait_for_selector("#be-stage [data-view=compare]")
+    page.click("#be-results .be-thumb >> nth=1")
+    result, mask = download(page), download(page, "#be-download-mask")
+    assert result.name == "beach-edit-7.png"
+    picture, photo = Image.open(result), Path(__file__).parents[1] / "src/byteedit/assets/examples/beach.png"
+    for file in (result, mask, photo):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert picture.size == (128, 128)
+    assert main(["edit", "--replay", str(tmp_path / result.name)]) == 0
+    assert "identical" in capsys.readouterr().out.splitlines()[-1]
+    page.click("#be-reuse")
+    page.wait_for_selector("#be-stage [data-view=paint]")
+    assert set(hosts) - {""} == {urlsplit(page.url).netloc}  # data in a page has no host
+
+
+def test_erase(open_page):
+    page, _ = open_page()
+    example(page, 3)
+    tab(page, "Erase")
+    setting(page, "Steps", 4)
+    run(page, "erase", 1)
+    assert "Erase" in page.inner_text("#be-results")
+
+
+def test_outpaint_shows_the_new_canvas_first(open_page):
+    page, _ = open_page()
+    example(page, 1)
+    square = page.locator("#be-stage canvas").bounding_box()
+    tab(page, "Outpaint")
+    page.wait_for_function(
+        "(() => { const c = document.querySelector('#be-stage canvas'); return c.width / c.height > 1.7; })()"
+    )
+    assert square["width"] == pytest.approx(square["height"], abs=2)
+    setting(page, "Steps", 4)
+    run(page, "outpaint", 1)
+    assert Image.open(download(page)).size == (228, 128)
+
+
+def test_stop_midway_keeps_what_there_is(open_page):
+    page, _ = open_page()
+    example(page)
+    setting(page, "Steps", 200)
+    page.click("#be-edit")
+    page.wait_for_function("document.querySelector('.be-words').textContent.startsWith('Step')")
+    page.click("#be-stop")
+    page.wait_for_selector("#be-results .be-thumb")
+    assert "stopped" in page.inner_text("#be-results")
+    page.wait_for_function("!document.querySelector('.be-busy')")
+
+
+def test_wrong_files_and_missing_masks_are_sentences(open_page, tmp_path):
+    page, _ = open_page()
+    (tmp_path / "no.png").write_text("no picture")
+    page.set_input_files("#be-file input[type=file]", tmp_path / "no.png")
+    page.wait_for_selector("text=no.png cannot be read as a picture")
+    Image.new("L", (7000, 7000)).save(tmp_path / "large.png")
+    page.set_input_files("#be-file input[type=file]", tmp_path / "large.png")
+    page.wait_for_selector("text=large.png is 7000 x 7000 pixels")
+    example(page)
+    page.click("[data-do=clear]")
+    page.click("#be-edit")
+    page.wait_for_selector("text=Nothing is painted yet")
+    assert "Traceback" not in page.content()
+
+
+def test_a_large_photo_is_edited_at_full_resolution(open_page, tmp_path):
+    large = Image.linear_gradient("L").resize((6000, 4000)).convert("RGB")
+    large.save(tmp_path / "large.jpg")
+    page, _ = open_page()
+    upload(page, tmp_path / "large.jpg")
+    stroke(page, (0.4, 0.4), (0.5, 0.5))
+    tab(page, "Erase")
+    setting(page, "Steps", 2)
+    run(page, "erase", 1)
+    result, before = Image.open(download(page)), np.asarray(Image.open(tmp_path / "large.jpg"))
+    assert result.size == (6000, 4000)
+    assert np.array_equal(np.asarray(result)[:400], before[:400])
+
+
+def test_two_visitors_never_see_each_other_s_pictures(open_page):
+    first, _ = open_page()
+    second, _ = open_page()
+    example(first)
+    tab(first, "Erase")
+    setting(first, "Steps", 2)
+    run(first, "erase", 1)
+    assert second.locator("#be-results .be-thumb").count() == 0
+    assert second.locator("#be-stage .be-open").count() == 0
+
+
+def test_a_phone(open_page):
+    page, _ = open_page(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    example(page)
+    page.click("[data-do=clear]")
+    page.locator("#be-stage canvas").scroll_into_view_if_needed()
+    box = page.locator("#be-stage canvas").bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert masked(page) > 0
