@@ -130,3 +130,23 @@ def scene():
         return Image.fromarray(pixels.astype(np.uint8)), Image.fromarray(mask)
 
     return draw
+
+
+@pytest.fixture
+def model(pipe, tmp_path, monkeypatch):
+    """Path of the tiny pipeline's folder, in a current folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    pipe.save_pretrained("model")
+    return str(tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Debian's Chromium without a window."""
+    from toy_browser import CHROMIUM, browser
+
+    pytest.importorskip("playwright", reason="`make test-browser` installs it")
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}; `make test-browser` installs it")
+    with browser() as chromium:
+        yield chromium

@@ -1,20 +1,18 @@
-"""The editor without its page: files that come in, the line, pictures in the making, and PNGs that go out."""
+"""The editor without its page: files that come in, what a session keeps, and PNGs that go out."""
 
 import io
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import PIL.ImageOps
 import pytest
-import torch
 from PIL import Image
 
-from byteedit.app.answering import answer, extension
+from byteedit.app.answering import answer, extension, result_of
 from byteedit.app.examples import EXAMPLES
 from byteedit.app.line import Line
-from byteedit.app.making import Forming, Made, Waiting, make, windows
+from byteedit.app.making import Made, make
 from byteedit.app.photo import (
     alpha_mask,
     browser_copy,
@@ -41,14 +39,6 @@ def file_of(image, kind="PNG", **options) -> bytes:
 def photo_of(image, name="photo.png", **options):
     """A picture as an upload."""
     return read_photo(file_of(image, **options), name, megapixels=1, megabytes=1)
-
-
-@pytest.fixture
-def model(pipe, tmp_path, monkeypatch):
-    """Path of tiny weights, and the current folder around it."""
-    monkeypatch.chdir(tmp_path)
-    pipe.save_pretrained("model")
-    return str(tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -124,103 +114,8 @@ def test_every_mode_has_a_copy_for_the_browser(scene, mode):
     assert browser_copy(photo_of(image).image, {}).startswith("data:image/png;base64,")
 
 
-def test_the_line_serves_in_order_and_says_when_it_is_full():
-    line, order = Line(2), []
-
-    def wait(number):
-        with line.place() as ticket:
-            while line.before(ticket, patience=1.0):
-                pass
-            order.append(number)
-
-    with line.place() as first:
-        assert line.before(first) == 0
-        threads = [Thread(target=wait, args=(number,)) for number in (1, 2)]
-        for number, thread in enumerate(threads, 2):
-            thread.start()
-            while len(line) < number:
-                pass
-        with pytest.raises(ValueError, match="2 others are waiting already"), line.place():
-            pass
-    for thread in threads:
-        thread.join()
-    assert order == [1, 2]
-    assert len(line) == 0
-
-
-def told_by(command, image, mask, stop: Path) -> list:
-    """All that is told while a command is carried out."""
-    return list(make(Line(0), command, image, mask, stop))
-
-
-def test_pictures_form_before_they_are_made_and_equal_the_command_line_s(model, scene, tmp_path):
-    photo, mask = scene(70, 50)
-    command = Edit(prompt="a red boat", model=model, seed=3, steps=4, num_images=2, device="cpu")
-    told = told_by(command, photo, mask, tmp_path / "stop")
-    forming = [event for event in told if isinstance(event, Forming)]
-    made = [event for event in told if isinstance(event, Made)]
-    assert told[0] == Waiting(before=0)
-    assert [event.step for event in forming] == [1, 2, 3, 4] * 2
-    assert forming[0].patch.size == (64, 64)
-    assert forming[0].window == windows(command, photo, mask, (64, 64))[0]
-    assert [event.command.seed for event in made] == [3, 4]
-    photo.save("photo.png")
-    mask.save("mask.png")
-    line = "edit photo.png --mask mask.png --model model --steps 4 --seed 4 --output out.png --prompt"
-    assert main([*line.split(), "a red boat"]) == 0
-    assert np.array_equal(np.asarray(Image.open("out.png")), np.asarray(made[1].image))
-
-
-def test_the_guess_of_the_last_step_is_the_picture(pipe, scene, tmp_path):
-    from byteedit.app.watching import Watch
-
-    seen = []
-
-    class Remembering(Watch):
-        def __call__(self, pipe, i, t, tensors):
-            seen.append((self.guess(), tensors["latents"]))
-            return super().__call__(pipe, i, t, tensors)
-
-    photo, mask = scene(64, 64)
-    with Remembering(pipe, windows(Edit(), photo, mask, (64, 64)), lambda _: None, tmp_path / "stop") as watch:
-        pipe("a red boat", photo, mask, num_inference_steps=3, callback_on_step_end=watch)
-    guess, latents = seen[-1]
-    assert len(seen) == 3
-    assert torch.allclose(guess, latents, atol=1e-3)
-
-
-def test_stop_ends_within_one_step_and_keeps_what_there_is(model, scene, tmp_path):
-    photo, mask = scene(70, 50)
-    command = Erase(model=model, seed=3, steps=50, num_images=3, device="cpu")
-    stop, events = tmp_path / "stop", []
-    for event in make(Line(0), command, photo, mask, stop):
-        events.append(event)
-        if isinstance(event, Forming):
-            stop.touch()
-    made = [event for event in events if isinstance(event, Made)]
-    assert len(made) == 1
-    assert made[0].stopped_after <= 4
-    kept, after = np.asarray(mask) == 0, np.asarray(made[0].image)
-    assert np.array_equal(after[kept], np.asarray(photo)[kept])
-    assert (after[~kept] != np.asarray(photo)[~kept]).any()
-
-
-def test_outpainting_forms_round_by_round_in_the_result_s_own_pixels(model, scene, tmp_path):
-    photo = scene(40, 40)[0]
-    command = Outpaint(left=60, model=model, seed=0, steps=2, device="cpu")
-    told = told_by(command, photo, None, tmp_path / "stop")
-    forming = [event for event in told if isinstance(event, Forming)]
-    rounds = windows(command, photo, None, (64, 64))
-    assert len(rounds) > 1
-    assert forming[-1].step == forming[-1].steps == 2 * len(rounds)
-    assert told[-1].image.size == (100, 40)
-    assert all(view.left >= -64 and view.left + view.width <= 100 for view in rounds)
-
-
 def session_with(photo, made, mask) -> Session:
     """A session with one result."""
-    from byteedit.app.answering import result_of
-
     session = Session()
     session.open(photo)
     session.keep(result_of(made, photo, mask))
@@ -233,7 +128,7 @@ def test_the_download_is_replayed_by_the_command_line(model, scene, tmp_path, ca
     mask = None if isinstance(command, Outpaint) else mask
     photo = photo_of(image)
     command = replace(command, model=model, seed=3, steps=2, device="cpu")
-    made = told_by(command, photo.image, mask, tmp_path / "stop")[-1]
+    *_, made = make(Line(0), command, photo.image, mask, tmp_path / "stop")
     result = session_with(photo, made, mask).chosen_result()
     Path(result.name).write_bytes(result.png())
     Path("photo.png").write_bytes(photo.content)
@@ -247,7 +142,8 @@ def test_the_download_is_replayed_by_the_command_line(model, scene, tmp_path, ca
 def test_a_stopped_picture_says_that_it_cannot_be_made_again(model, scene, tmp_path, capsys):
     image, mask = scene(70, 50)
     photo = photo_of(image)
-    made = told_by(Erase(model=model, seed=3, steps=2, device="cpu"), image, mask, tmp_path / "stop")[-1]
+    command = Erase(model=model, seed=3, steps=2, device="cpu")
+    *_, made = make(Line(0), command, image, mask, tmp_path / "stop")
     result = session_with(photo, replace(made, stopped_after=1), mask).chosen_result()
     assert result.name == "photo-erase-3-stopped-1.png"
     Path(result.name).write_bytes(result.png())
@@ -261,8 +157,6 @@ def test_a_session_keeps_a_bounded_number_of_results(scene):
     image, mask = scene(70, 50)
     session, photo = Session(), photo_of(image)
     session.open(photo)
-    from byteedit.app.answering import result_of
-
     for seed in range(30):
         made = Made(image=image, command=Erase(seed=seed))
         session.keep(result_of(made, photo, mask))
@@ -280,6 +174,8 @@ def test_programs_get_what_the_page_gets(model, scene):
     assert wider.image.size == (100, 50)
     with pytest.raises(ValueError, match="The mask is missing"):
         answer(settings, file_of(image))
+    with pytest.raises(ValueError, match="would have 70 x 90050 pixels, 6 megapixels; 1 are the most"):
+        answer(replace(settings, megapixels=1), file_of(image), task="outpaint", bottom=90_000)
     with pytest.raises(ValueError, match="task is 'draw'; give edit, erase or outpaint"):
         answer(settings, file_of(image), task="draw")
 

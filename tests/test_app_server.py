@@ -133,7 +133,10 @@ def test_the_handler_answers_as_the_docs_say(address, folder):
     exec(snippet, names)
     answer = Image.open(io.BytesIO(base64.b64decode(names["answer"]["image"])))
     assert answer.size == (70, 50)
-    assert handler({"inputs": {"image": names["data"]["inputs"]["image"]}})["error"].startswith("The mask is missing")
+    alone = {"image": names["data"]["inputs"]["image"]}
+    assert handler({"inputs": alone})["error"].startswith("The mask is missing")
+    assert handler({"inputs": "a boat"})["error"].startswith("`inputs` must be an object with an image in base64")
+    assert handler({"inputs": alone, "parameters": {"stpes": 2}})["error"].startswith("'stpes' is not known; there are")
 
 
 def test_the_space_names_the_version_that_it_is_tested_with():

@@ -7,29 +7,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from toy_browser import DESKTOP, PHONE, browser, visit
+from toy_browser import DESKTOP, PHONE, visit
 from toy_editor import running
 
 pytest.importorskip("gradio")
-pytest.importorskip("playwright")
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def editor():
-    """The address of an editor on the shipped model, and a browser."""
-    with running(megapixels=30, device="cpu") as address, browser() as chromium:
-        yield address, chromium
+    """The address of an editor on the shipped model."""
+    with running(megapixels=30, device="cpu") as address:
+        yield address
 
 
 @pytest.fixture
-def open_page(editor):
+def open_page(editor, chromium):
     """Function that visits the editor: open_page(PHONE) gives the page and the hosts that it asked."""
-    address, chromium = editor
     pages = []
 
     def open_page(device=DESKTOP):
-        page, hosts = visit(chromium, address, **device)
+        page, hosts = visit(chromium, editor, **device)
         pages.append(page)
         return page, hosts
 

@@ -1,7 +1,6 @@
 """The feedback app in a real browser: keys, reloads, changed minds, two raters at once, a phone, a lost connection."""
 
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,32 +8,14 @@ import pytest
 from byteedit.data.skipped import Skipped
 from byteedit.evaluation.human.answers import latest, read_answers
 from byteedit.feedback.app import create_app
+from toy_browser import PATIENCE, PHONE
 from toy_feedback import serving
 from toy_studies import make_study
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="`make test-browser` installs it")
 pytestmark = pytest.mark.slow
 
-CHROMIUM = Path("/usr/bin/chromium")
-SWITCHES = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 FOUR = ("ours", "good", "fair", "poor")
-PATIENCE = 60_000  # milliseconds, for machines that are busy
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Debian's Chromium without a window."""
-    if not CHROMIUM.exists():
-        pytest.skip("there is no /usr/bin/chromium; `make test-browser` installs it")
-    with sync_api.sync_playwright() as playwright:
-        sync_api.expect.set_options(timeout=PATIENCE)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES, timeout=10 * PATIENCE)
-        yield browser
-        browser.close()
 
 
 class Rater:

@@ -5,13 +5,13 @@ import pytest
 from byteedit.evaluation.report.content import gather
 from byteedit.evaluation.report.page import to_html
 from byteedit.evaluation.report.reading import read_run
-from test_browser_feedback import PATIENCE, PHONE, chromium  # noqa: F401
+from toy_browser import PATIENCE, PHONE
 from toy_reports import marked, write_run
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_report_on_a_phone(chromium, tmp_path):  # noqa: F811
+def test_a_report_on_a_phone(chromium, tmp_path):
     run = write_run(tmp_path / "run", {"ours": [marked(4.0)] * 3, "a-system-with-a-long-name": [marked(3.0)] * 3})
     file = tmp_path / "report.html"
     file.write_text(to_html(gather([read_run(run)], ablations=[("ours", "a-system-with-a-long-name")])))

@@ -4,7 +4,11 @@ import base64
 from typing import Any
 
 from byteedit.app.answering import answer
+from byteedit.app.line import Line
 from byteedit.app.settings import Settings
+
+INPUTS = {"image", "mask", "prompt", "task"}
+PARAMETERS = {"seed", "steps", "guidance_scale", "shape", "anchor", "left", "right", "top", "bottom"}
 
 
 class EndpointHandler:
@@ -12,17 +16,27 @@ class EndpointHandler:
 
     def __init__(self, path: str = "picturebook"):
         self.settings = Settings(model=path)
+        self.line = Line(self.settings.queue)
 
     def __call__(self, data: dict[str, Any]) -> dict[str, str]:
         """`inputs`: {image, mask, prompt, task}, files in base64; `parameters`: seed, steps, guidance_scale, shape ...
 
-        Returns {"image": PNG in base64}, or {"error": one sentence}.
+        Returns {"image": PNG in base64, "name": what to call it}, or {"error": one sentence}.
         """
-        inputs = data["inputs"]
-        files = {name: base64.b64decode(inputs[name]) for name in ("image", "mask") if inputs.get(name)}
-        words = {name: inputs[name] for name in ("prompt", "task") if name in inputs}
         try:
-            result = answer(self.settings, **files, **words, **data.get("parameters", {}))
+            result = answer(self.settings, **arguments(data), line=self.line)
         except ValueError as error:
             return {"error": str(error)}
         return {"image": base64.b64encode(result.png()).decode(), "name": result.name}
+
+
+def arguments(data: dict[str, Any]) -> dict[str, Any]:
+    """What a request asks `answer` for. Raises ValueError where it asks for what there is not."""
+    inputs, parameters = data.get("inputs"), data.get("parameters") or {}
+    if not isinstance(inputs, dict) or not inputs.get("image"):
+        raise ValueError(f"`inputs` must be an object with an image in base64; it may have {sorted(INPUTS)}.")
+    for given, known in ((inputs, INPUTS), (parameters, PARAMETERS)):
+        if unknown := sorted(set(given) - known):
+            raise ValueError(f"{unknown[0]!r} is not known; there are {', '.join(sorted(known))}.")
+    files = {name: base64.b64decode(inputs[name]) for name in ("image", "mask") if inputs.get(name)}
+    return {name: inputs[name] for name in ("prompt", "task") if name in inputs} | files | parameters

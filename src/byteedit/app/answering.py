@@ -32,6 +32,7 @@ def answer(
     common |= {"seed": secrets.randbits(32) if seed is None else int(seed), "guidance_scale": guidance_scale}
     common |= {"steps": None if steps is None else int(steps)}
     command = settle(command_for(task, prompt, common, extent))
+    check_bounds(command, photo.image.size, settings.megapixels)
     drawn = None
     if task != "outpaint":
         if mask is None:
@@ -66,6 +67,19 @@ def extension(
         sides = {"left": left, "right": right, "top": top, "bottom": bottom}
         return {name: int(pixels or 0) for name, pixels in sides.items()}
     return {"size" if "x" in shape.lower() else "aspect_ratio": shape, "anchor": anchor}
+
+
+def check_bounds(command: PictureCommand, size: tuple[int, int], megapixels: float) -> None:
+    """Raise ValueError where a picture of `size` cannot be outpainted so, or would become too large."""
+    if not isinstance(command, Outpaint):
+        return
+    sides = command.sides(size)
+    width, height = size[0] + sides["left"] + sides["right"], size[1] + sides["top"] + sides["bottom"]
+    if width * height > megapixels * 1e6:
+        raise ValueError(
+            f"The new picture would have {width} x {height} pixels, {width * height / 1e6:.0f} megapixels;"
+            f" {megapixels:g} are the most. Extend it less."
+        )
 
 
 def result_of(made: Made, photo: Photo, mask) -> Result:

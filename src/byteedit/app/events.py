@@ -14,9 +14,9 @@ from gradio.utils import get_upload_folder
 
 import byteedit
 from byteedit.app import examples
-from byteedit.app.answering import answer, extension, result_of
+from byteedit.app.answering import answer, check_bounds, extension, result_of
 from byteedit.app.line import Line
-from byteedit.app.making import Made, make
+from byteedit.app.making import Made, make, open_model
 from byteedit.app.photo import Photo, alpha_mask, data_address, mask_copy, open_bounded, painted_mask, read_photo
 from byteedit.app.session import Session
 from byteedit.app.settings import Settings
@@ -31,6 +31,11 @@ class Events:
 
     def __init__(self, settings: Settings):
         self.settings, self.line = settings, Line(settings.queue)
+
+    def open_model(self) -> None:
+        """Open the model with which all begin, so that a wrong name is known before anyone comes."""
+        lora = () if self.own_lora() == "none" else (self.own_lora(),)
+        open_model(Edit(model=self.settings.model, lora=lora, device=self.settings.device, dtype=self.settings.dtype))
 
     # What the page shows
 
@@ -138,8 +143,7 @@ class Events:
         """Make a command's pictures and show how they form: what the stage and the list of results get."""
         photo = need_photo(session)
         mask = None if isinstance(command, Outpaint) else painted_mask(painted, photo.image.size)
-        if isinstance(command, Outpaint):
-            command.sides(photo.image.size)  # raises ValueError, before anyone waits
+        check_bounds(command, photo.image.size, self.settings.megapixels)  # before anyone waits
         with tempfile.TemporaryDirectory() as folder:
             session.stop = Path(folder) / "stop"
             made = 0

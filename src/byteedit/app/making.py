@@ -56,6 +56,7 @@ def make(
                 return
             yield Waiting(before=before)
         yield Waiting(before=0)
+        open_model(command)  # here, so that a process with a lent accelerator finds it open
         yield from render(command, image, mask, stop)
 
 
@@ -91,21 +92,18 @@ def windows(command: PictureCommand, image, mask, native: tuple[int, int]) -> li
 
 
 def open_model(command: PictureCommand):
-    """The pipeline of a command, kept until another one is asked for, with its LoRAs at the command's weights."""
-    loras = [parse_lora(text) for text in command.lora]
-    pipe = opened(command.model, tuple(name for name, _ in loras), command.device, command.dtype)
-    if loras:
-        pipe.set_adapters([f"lora{i}" for i in range(len(loras))], [weight for _, weight in loras])
-    return pipe
+    """The pipeline of a command, as the command line opens it. What is not there is a ValueError."""
+    lora = tuple(f"{name}:{weight:g}" for name, weight in map(parse_lora, command.lora))
+    return opened(command.model, lora, command.device, command.dtype)
 
 
 @lru_cache(maxsize=1)
-def opened(model: str, loras: tuple[str, ...], device: str | None, dtype: str):
-    """A pipeline with LoRAs, as the command line opens it. What is not there is a ValueError."""
+def opened(model: str, lora: tuple[str, ...], device: str | None, dtype: str):
+    """A pipeline, kept until another one is asked for. A LoRA's weight is part of it, since LoRAs are merged in."""
     try:
-        return work.load(Edit(model=model, lora=tuple(f"{name}:1" for name in loras), device=device, dtype=dtype))
+        return work.load(Edit(model=model, lora=lora, device=device, dtype=dtype))
     except OSError as error:
-        raise ValueError(f"The model {', '.join([model, *loras])} could not be opened: {error}") from error
+        raise ValueError(f"The model {', '.join([model, *lora])} could not be opened: {error}") from error
 
 
 def tellings(work: Callable[[Callable[[Any], None]], Any], stop: Path) -> Iterator[Any]:

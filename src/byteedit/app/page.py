@@ -221,7 +221,8 @@ def endpoint(events: Events) -> None:
 
 
 def serve(settings: Settings, **options):
-    """Launch the page: nothing from elsewhere is loaded, nothing is kept in the browser, errors stay words."""
+    """Open the model and launch the page, which loads nothing from elsewhere, and keeps nothing in the browser."""
+    Events(settings).open_model()
     look = {"theme": theme(), "css_paths": HERE / "page.css", "footer_links": []}
     bounds = {"max_file_size": int(settings.megabytes * 1e6), "max_threads": settings.queue + 32}
     private = {"run_history": False, "enable_monitoring": False, "show_error": False, "ssr_mode": False, "share": False}

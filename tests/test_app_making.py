@@ -1,0 +1,125 @@
+"""The editor's pictures in the making: who waits, what is seen of them, Stop, and that they are the command line's."""
+
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from byteedit.app.line import Line
+from byteedit.app.making import Forming, Made, Waiting, make, windows
+from byteedit.cli import main
+from byteedit.cli.pictures import Edit, Erase, Outpaint
+from test_compare import write
+
+
+def test_the_line_serves_in_order_and_says_when_it_is_full():
+    line, order = Line(2), []
+
+    def wait(number):
+        with line.place() as ticket:
+            while line.before(ticket, patience=1.0):
+                pass
+            order.append(number)
+
+    with line.place() as first:
+        assert line.before(first) == 0
+        threads = [Thread(target=wait, args=(number,)) for number in (1, 2)]
+        for number, thread in enumerate(threads, 2):
+            thread.start()
+            while len(line) < number:
+                pass
+        with pytest.raises(ValueError, match="2 others are waiting already"), line.place():
+            pass
+    for thread in threads:
+        thread.join()
+    assert order == [1, 2]
+    assert len(line) == 0
+
+
+def told_by(command, image, mask, stop: Path) -> list:
+    """All that is told while a command is carried out."""
+    return list(make(Line(0), command, image, mask, stop))
+
+
+def test_pictures_form_before_they_are_made_and_equal_the_command_line_s(model, scene, tmp_path):
+    photo, mask = scene(70, 50)
+    command = Edit(prompt="a red boat", model=model, seed=3, steps=4, num_images=2, device="cpu")
+    told = told_by(command, photo, mask, tmp_path / "stop")
+    forming = [event for event in told if isinstance(event, Forming)]
+    made = [event for event in told if isinstance(event, Made)]
+    assert told[0] == Waiting(before=0)
+    assert [event.step for event in forming] == [1, 2, 3, 4] * 2
+    assert forming[0].patch.size == (64, 64)
+    assert forming[0].window == windows(command, photo, mask, (64, 64))[0]
+    assert [event.command.seed for event in made] == [3, 4]
+    photo.save("photo.png")
+    mask.save("mask.png")
+    line = "edit photo.png --mask mask.png --model model --steps 4 --seed 4 --output out.png --prompt"
+    assert main([*line.split(), "a red boat"]) == 0
+    assert np.array_equal(np.asarray(Image.open("out.png")), np.asarray(made[1].image))
+
+
+def test_the_guess_of_the_last_step_is_the_picture(pipe, scene, tmp_path):
+    from byteedit.app.watching import Watch
+
+    seen = []
+
+    class Remembering(Watch):
+        def __call__(self, pipe, i, t, tensors):
+            seen.append((self.guess(), tensors["latents"]))
+            return super().__call__(pipe, i, t, tensors)
+
+    photo, mask = scene(64, 64)
+    with Remembering(pipe, windows(Edit(), photo, mask, (64, 64)), lambda _: None, tmp_path / "stop") as watch:
+        pipe("a red boat", photo, mask, num_inference_steps=3, callback_on_step_end=watch)
+    guess, latents = seen[-1]
+    assert len(seen) == 3
+    assert torch.allclose(guess, latents, atol=1e-3)
+
+
+def test_stop_ends_within_one_step_and_keeps_what_there_is(model, scene, tmp_path):
+    photo, mask = scene(70, 50)
+    command = Erase(model=model, seed=3, steps=50, num_images=3, device="cpu")
+    stop, events = tmp_path / "stop", []
+    for event in make(Line(0), command, photo, mask, stop):
+        events.append(event)
+        if isinstance(event, Forming):
+            stop.touch()
+    made = [event for event in events if isinstance(event, Made)]
+    assert len(made) == 1
+    assert made[0].stopped_after <= 4
+    kept, after = np.asarray(mask) == 0, np.asarray(made[0].image)
+    assert np.array_equal(after[kept], np.asarray(photo)[kept])
+    assert (after[~kept] != np.asarray(photo)[~kept]).any()
+
+
+def test_outpainting_forms_round_by_round_in_the_result_s_own_pixels(model, scene, tmp_path):
+    photo = scene(40, 40)[0]
+    command = Outpaint(left=60, model=model, seed=0, steps=2, device="cpu")
+    told = told_by(command, photo, None, tmp_path / "stop")
+    forming = [event for event in told if isinstance(event, Forming)]
+    rounds = windows(command, photo, None, (64, 64))
+    assert len(rounds) > 1
+    assert forming[-1].step == forming[-1].steps == 2 * len(rounds)
+    assert told[-1].image.size == (100, 40)
+    assert all(view.left >= -64 and view.left + view.width <= 100 for view in rounds)
+
+
+def test_a_lora_counts_as_much_as_its_weight_says(model, scene, tmp_path):
+    write(tmp_path / "mine", 1)
+    photo, mask = scene(70, 50)
+    pictures = {}
+    for weight in ("1", "0.5", "none"):
+        lora = () if weight == "none" else (f"mine:{weight}",)
+        command = Erase(model=model, lora=lora, seed=3, steps=2, device="cpu")
+        pictures[weight] = np.asarray(told_by(command, photo, mask, tmp_path / "stop")[-1].image)
+    assert not np.array_equal(pictures["1"], pictures["0.5"])
+    assert not np.array_equal(pictures["none"], pictures["0.5"])
+    photo.save("photo.png")
+    mask.save("mask.png")
+    line = "erase photo.png --mask mask.png --model model --lora mine:0.5 --steps 2 --seed 3 --output out.png"
+    assert main(line.split()) == 0
+    assert np.array_equal(np.asarray(Image.open("out.png")), pictures["0.5"])
