@@ -116,6 +116,16 @@ def test_the_lora_loads_in_both_pipelines_and_measures_as_it_was_written(setting
     assert again == measures
 
 
+@pytest.mark.parametrize("guidance", [None, 1.0])
+def test_a_lora_recommends_the_guidance_that_it_was_watched_with(settings, guidance):
+    _, tuned = run(watched(settings, guidance_scale=guidance))
+    opened = ByteEditInpaintPipeline.from_pretrained(settings.base)
+    before = opened.schedule
+    opened.load_lora_weights(settings.output / "lora")
+    assert before.guidance_scale == 3.0 and before.num_inference_steps == 2
+    assert opened.schedule == tuned.schedule == (before if guidance is None else replace(before, guidance_scale=1.0))
+
+
 def test_all_weights_are_trained_without_a_rank(settings):
     settings = replace(settings, rank=0, half=True, features="")
     assert run(settings)[0] == {}

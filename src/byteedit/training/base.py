@@ -21,6 +21,7 @@ from byteedit.data.edits import Edits, open_edits
 from byteedit.data.images import Unusable
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
+from byteedit.schedule import Schedule
 from byteedit.training.adapters import LoraSettings, add_lora, save_lora
 from byteedit.training.batches import Batch, Row
 from byteedit.training.items import Items, ItemSettings, Then
@@ -160,12 +161,17 @@ def as_written(kept: dict[str, Tensor], settings: TuneSettings) -> dict[str, Ten
     return {name: value.half().float() for name, value in kept.items()} if settings.half else kept
 
 
-def write(unet: nn.Module, kept: dict[str, Tensor], settings: TuneSettings) -> nn.Module:
-    """Write the weights that are kept to output/unet, or output/lora; returns the UNet with them, as they are read."""
+def write(
+    unet: nn.Module, kept: dict[str, Tensor], settings: TuneSettings, schedule: Schedule | None = None
+) -> nn.Module:
+    """Write the weights that are kept to output/unet, or output/lora; returns the UNet with them, as they are read.
+
+    schedule: what the LoRA recommends.
+    """
     dtype, kept = torch.float16 if settings.half else torch.float32, as_written(kept, settings)
     if settings.rank:
         unet.load_state_dict(kept, strict=False)
-        save_lora(unet, settings.written, dtype)
+        save_lora(unet, settings.written, dtype, schedule)
     else:
         unet = UNet2DConditionModel.from_config(unet.config)
         unet.load_state_dict(kept)

@@ -5,7 +5,7 @@ between `watching`'s. A measure that no reward was trained on, the gold judge, c
 that trains may know it. Source: ByteEdit (arXiv 2404.04860), "Boost".
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -57,6 +57,9 @@ class PeflSettings(TuneSettings, FeedbackSettings):
     features: str = "timm/vgg16.tv_in1k"
     """What L_vgg compares: a VGG16, by folder or hub name, or the vision tower of a reward, by its name here. Empty
     leaves L_vgg out. (Paper: VGG)"""
+    guidance_scale: float | None = None
+    """Guidance that what is tuned is watched with, and that its LoRA recommends; without, the base's own. Rollouts have
+    none, so that feedback learning takes over much of what guidance did, and with both, colours and edges harden."""
     shown: int = 8
     """How many of the held-out rows are shown, in output/validation."""
 
@@ -129,6 +132,8 @@ def fit(
             "FSDP or ZeRO-3, or set rank to 0 and leave held_out empty."
         )
     skipped = Skipped()
+    if settings.guidance_scale is not None:
+        pipe.follow(replace(pipe.schedule, guidance_scale=settings.guidance_scale))
     rewards = open_rewards(accelerator, settings)
     features = open_features(accelerator, settings, rewards)
     with accelerator.main_process_first():
@@ -163,7 +168,7 @@ def fit(
     )["pefl"]
     skipped.report()
     if accelerator.is_main_process:
-        write(pipe.unet, kept, settings)
+        write(pipe.unet, kept, settings, pipe.schedule if settings.guidance_scale is not None else None)
     accelerator.wait_for_everyone()
     if not (known or judge):
         return {}

@@ -6,7 +6,7 @@ it is to be used. What is learnt is in `fast`; what is opened as for feedback le
 Sources: ByteEdit (arXiv 2404.04860), "Accelerate"; the phase of 4 steps as UniFL (arXiv 2404.05595).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +69,8 @@ class FastSettings(PeflSettings, AdversarialSettings):
     a ViT to take the tower from. Empty: new weights, and `architecture` says of which sizes. (Paper: a ViT)"""
     architecture: Fixed[dict[str, Any]] = field(default_factory=dict)
     """Fields of a new discriminator's config, in the preset only."""
+    guidance_scale: float | None = 1.0
+    """Guidance that what is tuned is watched with, and that it recommends: none."""
     timestep_spacing: Literal["trailing", "leading", "linspace"] = "trailing"
     """Which steps T steps are: trailing begins at the noisiest one, as training and inference must with few."""
     from_noise: bool = False
@@ -114,7 +116,8 @@ class FastSettings(PeflSettings, AdversarialSettings):
 def schedule(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> Schedule:
     """How what a phase makes of `pipe` is to be used."""
     spacing = None if is_flow(pipe.scheduler) else settings.timestep_spacing
-    return Schedule.trained(settings.T, settings.T1, "noise" if settings.from_noise else settings.init, spacing)
+    init = "noise" if settings.from_noise else settings.init
+    return replace(Schedule.trained(settings.T, settings.T1, init, spacing), guidance_scale=settings.guidance_scale)
 
 
 def open_models(settings: FastSettings, kept: Kept | None = None) -> tuple[ByteEditInpaintPipeline, CoherenceReward]:
