@@ -8,7 +8,7 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 
-from byteedit import PICTUREBOOK, ByteEditInpaintPipeline
+from byteedit import PICTUREBOOK, REWARDS, ByteEditInpaintPipeline
 from byteedit.evaluation.picturebench import cases
 from byteedit.evaluation.scores import psnr
 
@@ -25,6 +25,13 @@ def test_it_is_small_safe_and_has_a_card():
     assert sum(path.stat().st_size for path in files) <= 40e6
     assert {path.suffix for path in files} <= {".json", ".safetensors", ".txt", ".md"}
     assert "license: apache-2.0" in (Path(PICTUREBOOK) / "README.md").read_text()
+
+
+def test_the_rewards_are_small_safe_and_have_cards():
+    files = [path for path in Path(REWARDS).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 12e6
+    assert {path.suffix for path in files} == {".json", ".safetensors", ".md", ".png"}
+    assert {path.parent.name for path in files if path.suffix == ".md"} == {"aesthetic", "alignment", "coherence"}
 
 
 def test_it_opens_in_float32_here_and_in_diffusers(shipped):
