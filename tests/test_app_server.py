@@ -143,3 +143,15 @@ def test_the_space_names_the_version_that_it_is_tested_with():
     page = (ROOT / "spaces" / "byteedit" / "README.md").read_text()
     pinned = re.search(r"^sdk_version: (.*)$", page, re.MULTILINE)[1]
     assert f"gradio=={pinned}" in (ROOT / "spaces" / "byteedit" / "requirements.txt").read_text()
+
+
+def test_numbers_that_may_be_left_out_are_words():
+    from byteedit.app.events import number
+
+    assert [number("Steps", text) for text in (None, "", " ", "20")] == [None, None, None, 20]
+    assert number("Guidance", "2.5", float) == 2.5
+    for text in ("many", "-1", "2.5"):
+        with pytest.raises(ValueError, match=f"Seed is '{text}'; give a whole number from 0 on, or leave it empty"):
+            number("Seed", text)
+    with pytest.raises(ValueError, match="Guidance is 'nan'; give a number"):
+        number("Guidance", "nan", float)

@@ -115,6 +115,7 @@ def test_paint_edit_compare_vary_reuse_and_download(open_page, tmp_path, capsys)
     assert masked(page) == pytest.approx(painted)
     setting(page, "Steps", 4)
     setting(page, "Seed", 7)
+    assert page.get_by_label("Guidance", exact=True).first.input_value() == ""  # the model's own
     page.get_by_label("Variations").first.fill("2")
     page.keyboard.press("Tab")
     run(page, "edit", 2)

@@ -129,10 +129,10 @@ class Events:
         if named and not self.settings.any_model:
             raise ValueError(f"{named[0]} is not offered here; choose one from the list.")
         return {
-            "seed": secrets.randbelow(1_000_000) if seed is None else int(seed),
+            "seed": secrets.randbelow(1_000_000) if (chosen := number("Seed", seed)) is None else chosen,
             "num_images": int(variations),
-            "steps": None if steps is None else int(steps),
-            "guidance_scale": guidance,
+            "steps": number("Steps", steps),
+            "guidance_scale": number("Guidance", guidance, float),
             "model": model,
             "lora": () if lora in (None, "", "none") else (f"{lora}:{weight:g}",),
             "device": self.settings.device,
@@ -240,6 +240,20 @@ def need_photo(session: Session) -> Photo:
     if session.photo is None:
         raise ValueError("There is no picture yet; drop one on the stage, or try one of those below.")
     return session.photo
+
+
+def number(name: str, text: str | None, kind: type = int) -> int | float | None:
+    """What was typed as a number; None where nothing was. Raises ValueError for words and for what is below 0."""
+    if text is None or not text.strip():
+        return None
+    try:
+        value = kind(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**63:  # nan is none either
+        whole = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{name} is {text!r}; give {whole} from 0 on, or leave it empty.")
+    return value
 
 
 def taken(path: str | None, what: str) -> tuple[bytes, str]:

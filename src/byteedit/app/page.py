@@ -22,7 +22,8 @@ PICK = """element.addEventListener('click', event => {
   const button = event.target.closest('[data-index]');
   if (button) trigger('select', {index: +button.dataset.index});
 });"""
-QUIET = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+# All is queued: gradio's page shows no errors of what is not.
+QUIET = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 SAVE = "() => setTimeout(() => document.querySelector('#be-save').click(), 100)"
 
 
@@ -129,15 +130,7 @@ def forms_column(events: Events, session: gr.State, mask: gr.Textbox, stage: gr.
     )
     for button, event, fields in runs:
         inputs = [mask, session, *fields, *settings]
-        button.click(
-            event,
-            inputs,
-            [stage, strip],
-            js=MASK.replace("{count}", str(len(inputs))),
-            show_progress="hidden",
-            concurrency_limit=None,
-            api_visibility="private",
-        )
+        button.click(event, inputs, [stage, strip], js=MASK.replace("{count}", str(len(inputs))), **QUIET)
     stop.click(events.stop, session, None, **QUIET)
     gr.on(
         [field.change for field in (*sides, *shape)] + [outpaint_tab.select],
@@ -179,15 +172,19 @@ def outpaint_fields() -> tuple[list, list]:
 
 
 def settings_fields(events: Events) -> list:
-    """Seed, variations, steps, guidance, model, LoRA and its weight."""
+    """Seed, variations, steps, guidance, model, LoRA and its weight. Numbers that may be left out are words to gradio,
+    whose own number fields turn nothing into 0.
+    """
     own = "the model's own"
     with gr.Accordion("Settings", open=False, elem_id="be-settings"):
         with gr.Row():
-            seed = gr.Number(None, label="Seed", precision=0, minimum=0, placeholder="random", min_width=120)
-            variations = gr.Slider(1, 4, 1, step=1, label="Variations", elem_id="be-variations", min_width=120)
+            seed = gr.Textbox("", label="Seed", placeholder="random", max_length=20, min_width=120)
+            variations = gr.Slider(
+                1, 4, 1, step=1, label="Variations", elem_id="be-variations", buttons=[], min_width=120
+            )
         with gr.Row():
-            steps = gr.Number(None, label="Steps", precision=0, minimum=1, placeholder=own, min_width=120)
-            guidance = gr.Number(None, label="Guidance", minimum=0, step=0.5, placeholder=own, min_width=120)
+            steps = gr.Textbox("", label="Steps", placeholder=own, max_length=20, min_width=120)
+            guidance = gr.Textbox("", label="Guidance", placeholder=own, max_length=20, min_width=120)
         model = gr.Dropdown(
             [events.settings.model],
             value=events.settings.model,
@@ -203,7 +200,7 @@ def settings_fields(events: Events) -> list:
                 allow_custom_value=events.settings.any_model,
                 min_width=120,
             )
-            weight = gr.Slider(0, 2, 1, step=0.05, label="LoRA weight", min_width=120)
+            weight = gr.Slider(0, 2, 1, step=0.05, label="Weight", buttons=[], min_width=120)
     return [seed, variations, steps, guidance, model, lora, weight]
 
 
