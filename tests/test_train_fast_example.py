@@ -63,11 +63,13 @@ def test_the_example_asks_for_a_preset(monkeypatch):
 
 def test_presets_are_settings_and_the_papers_numbers_stand_in_them():
     small, paper = (read(FastSettings, PRESETS[name]) for name in ("picturebook", "sd15"))
-    for settings in (small, paper):
-        assert [(phase.T, phase.T1, phase.T2) for phase in settings.each()] == [(20, 15, 10), (8, 6, 3), (4, 3, 2)]
-        assert [phase.output.name for phase in settings.each()] == ["fast20", "fast8", "fast4"]
-        assert (settings.weight, settings.adversarial_weight, settings.init) == (0.01, 0.05, "masked")
-        assert (settings.d_real, settings.d_labels, settings.from_noise) == ("image", "all", False)
+    assert [(phase.T, phase.T1, phase.T2) for phase in paper.each()] == [(20, 15, 10), (8, 6, 3), (4, 3, 2)]
+    assert [phase.output.name for phase in paper.each()] == ["fast20", "fast8", "fast4"]
+    assert [(phase.output.name, phase.T, phase.init) for phase in small.each()] == [
+        ("fast8", 8, "noise"), ("fast4", 4, "noise")
+    ]  # fmt: skip
+    assert {(each.weight, each.adversarial_weight, each.from_noise) for each in (small, paper)} == {(0.01, 0.05, False)}
+    assert (paper.init, paper.d_real, paper.d_labels) == ("masked", "image", "all")
     assert (paper.lr, paper.warmup, paper.ema_decay, paper.lr_d, paper.rank) == (2e-6, 1000, 0.9999, 1e-5, 0)
     assert paper.base == "stable-diffusion-v1-5/stable-diffusion-inpainting"
 

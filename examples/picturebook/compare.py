@@ -59,9 +59,7 @@ SYSTEMS = {
     "lcm8": System(lora="lcm", steps=8, guidance_scale=1.0, solver="lcm"),
     "lcm4": System(lora="lcm", steps=4, guidance_scale=1.0, solver="lcm"),
     "fast8": System(lora="fast8"),
-    "fast8_noise": System(lora="fast8", init="noise"),
     "fast4": System(lora="fast4"),
-    "fast4_noise": System(lora="fast4", init="noise"),
 }
 NAMES = {"boost20-vs-baseline20": "boost-vs-baseline"}
 """What a pair is filed under, if not as it is called."""

@@ -76,7 +76,9 @@ def main(settings: Settings) -> None:
     draw(points, settings.output)
     step = parting(points)
     where = "do not part" if step is None else f"part at step {step}"
-    print(f"{settings.output}: scores and marks of {len(points)} validations {where}")
+    scores, marks = ([f"{points[n][name]:.2f}" for n in (0, -1)] for name in ("proxy", "gold"))
+    courses = f"scores from {scores[0]} to {scores[1]}, marks from {marks[0]} to {marks[1]}"
+    print(f"{settings.output}: {len(points)} validations, {courses}; they {where}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ PERCENT = Column(words="", form="{:.1%}")
 def to_markdown(content: Content) -> str:
     """The page."""
     parts = [
-        ["# Report", *(f"- {line}" for line in about(content))],
+        ["# Report", "\n".join(f"- {line}" for line in about(content))],
         ["## Table 1: marks", NOTES["marks"], _grid(mark_grid(content))],
         ["## Table 2: scores", NOTES["scores"], *map(_grid, score_grids(content))],
         ["## Figure 3: Good, Same, Bad", NOTES["votes"], _votes(content.votes)],

@@ -5,7 +5,6 @@ Beside them lies system.json, an object that says what made them: a name, a vers
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +15,7 @@ from PIL.Image import Resampling
 from byteedit.evaluation.benchmarks.case import EditCase, open_picture
 from byteedit.evaluation.systems.system import System
 
-__all__ = ["missing", "open_folder"]
+__all__ = ["open_folder"]
 
 
 def open_folder(folder: str | None, *, resize: Literal["no", "lanczos"] = "no") -> System:
@@ -54,8 +53,3 @@ def open_folder(folder: str | None, *, resize: Literal["no", "lanczos"] = "no") 
         return np.asarray(Image.fromarray(image).resize(size[::-1], Resampling.LANCZOS))
 
     return System(settings={**said, "folder": str(root), "resize": resize}, edit=edit)
-
-
-def missing(folder: str | Path, cases: Sequence[EditCase]) -> list[str]:
-    """The ids of the cases that a folder has no answer to, in order."""
-    return [case.id for case in cases if not (Path(folder) / f"{case.id}.png").is_file()]
