@@ -48,7 +48,7 @@ def test_the_example_writes_a_lora_with_its_schedule(preset, monkeypatch, capsys
     assert capsys.readouterr().out.startswith(f"{folder}: score/aesthetic ")
     pipe = ByteEditInpaintPipeline.from_pretrained(preset.parent / "base")
     pipe.load_lora_weights(folder)
-    assert pipe.schedule == Schedule.trained(4, 3, "masked", "trailing")
+    assert pipe.schedule == Schedule.trained(4, 3, "noise", "trailing")
 
 
 def test_the_command_does_the_same(preset, capsys):

@@ -3,6 +3,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,7 +32,7 @@ def test_a_tiny_reward_learns_and_is_written(tokenizer, tmp_path, reward, rows):
     if reward != "coherence":
         pairs = rows(32)
         stage = Preference(reward, opened)
-        batch = torch.utils.data.default_collate([stage.prepare(row, None) for row in pairs])
+        batch = torch.utils.data.default_collate([stage.prepare(row, np.random.default_rng(0)) for row in pairs])
         with torch.no_grad():
             scores = torch.cat(stage.scores(opened, batch))
         assert scores.mean().item() == pytest.approx(0, abs=0.02)
