@@ -1,6 +1,7 @@
 """`byteedit study create|serve|report|export`: studies with people, made, answered, read, and exported."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -79,10 +80,9 @@ class Serve(Command):
             from byteedit.feedback.serving import serve
         except ImportError as error:
             raise ValueError(f"the app needs {error.name}: pip install 'byteedit[app]'.") from error
-        try:
+        with suppress(KeyboardInterrupt):  # not raised where a shell started this with interrupts ignored
             serve(self.study, host=self.host, port=self.port, push=self.push, every=self.every)
-        except KeyboardInterrupt:
-            print("stopped; all answers are kept")
+        print("stopped; all answers are kept")
 
 
 @dataclass(frozen=True, kw_only=True)
