@@ -65,14 +65,13 @@ def test_edges_are_antialiased():
     assert ((coverage > 0.1) & (coverage < 0.9)).sum() > 60
 
 
-def test_scenes_are_drawn_in_milliseconds():
-    """Two hundred a second on two ordinary cores; four times slower still passes, as machines differ."""
+def test_two_hundred_scenes_a_second():
     for seed in range(200):
         scene(seed).render()  # fills the cache of sprites
     began = time.process_time()
     for seed in range(200, 400):
         scene(seed).render()
-    assert time.process_time() - began < 4.0
+    assert time.process_time() - began < 1.0
 
 
 def test_an_unknown_split_is_refused_by_name():
