@@ -17,8 +17,13 @@ def cover(distance: np.ndarray) -> np.ndarray:
 
 
 def paint(page: np.ndarray, colour, coverage: np.ndarray) -> None:
-    """Lay `colour` over `page` (H, W, 3), in place, with `coverage` (H, W) in [0, 1]."""
-    page += coverage[..., None] * (np.asarray(colour, np.float32) - page)
+    """Lay `colour` over `page` (H, W, 3), in place, with `coverage` (H, W) in [0, 1]; where there is none, nothing is done."""
+    rows, columns = (np.flatnonzero(coverage.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    shade = np.broadcast_to(np.asarray(colour, np.float32), page.shape)[part]
+    page[part] += coverage[part][..., None] * (shade - page[part])
 
 
 def gradient(x, y, top, bottom, height: float = HEIGHT) -> np.ndarray:  # (H, W, 3)
