@@ -17,7 +17,7 @@ def cover(distance: np.ndarray) -> np.ndarray:
 
 
 def paint(page: np.ndarray, colour, coverage: np.ndarray) -> None:
-    """Lay `colour` over `page` (H, W, 3), in place, with `coverage` (H, W) in [0, 1]; where there is none, nothing is done."""
+    """Lay `colour` over `page` (H, W, 3), in place, with `coverage` (H, W) in [0, 1], where there is any."""
     rows, columns = (np.flatnonzero(coverage.any(axis)) for axis in (1, 0))
     if not len(rows):
         return
