@@ -24,10 +24,10 @@ from byteedit.rewards import PreferenceReward, PreferenceRewardConfig
 from byteedit.training.adapters import add_lora
 from byteedit.training.base import encode_text, make_items, open_data, training_scheduler
 from byteedit.training.boost import PeflSettings
-from byteedit.training.features import VGGFeatures
 from byteedit.training.loop import Objective, begin, train
 from byteedit.training.pefl import Feedback
 from byteedit.training.streams import open_batches
+from byteedit.vgg import VGGFeatures
 from feedback_step import resident
 from results import record
 

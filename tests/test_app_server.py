@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import byteedit
 from byteedit.cli import main
 from byteedit.provenance import read_record
 from toy_editor import running
@@ -139,10 +140,12 @@ def test_the_handler_answers_as_the_docs_say(address, folder):
     assert handler({"inputs": alone, "parameters": {"stpes": 2}})["error"].startswith("'stpes' is not known; there are")
 
 
-def test_the_space_names_the_version_that_it_is_tested_with():
-    page = (ROOT / "spaces" / "byteedit" / "README.md").read_text()
+@pytest.mark.parametrize("space", ["byteedit", "feedback"])
+def test_a_space_names_the_versions_that_it_is_tested_with(space):
+    page = (ROOT / "spaces" / space / "README.md").read_text()
     pinned = re.search(r"^sdk_version: (.*)$", page, re.MULTILINE)[1]
-    assert f"gradio=={pinned}" in (ROOT / "spaces" / "byteedit" / "requirements.txt").read_text()
+    needed = (ROOT / "spaces" / space / "requirements.txt").read_text().splitlines()
+    assert {f"gradio=={pinned}", f"byteedit[app]=={byteedit.__version__}"} <= set(needed)
 
 
 def test_numbers_that_may_be_left_out_are_words():

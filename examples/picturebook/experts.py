@@ -3,9 +3,10 @@
 The model answers every case four times, each from another noise, in more steps and in fewer, with guidance and without,
 as feedback learning rolls out: so the answers differ. The gold judge stands in for the paper's experts: it marks the
 four, and the best and the worst become a row of D_aes; to learn from, every two that differ do, and the true picture
-with each. Every answer with its mask is a row of D_coh, and so is its true picture, in which nothing is generated. What
-is learnt from is the train split's; the validation split is watched in training, and the test split is PictureBench.
-Nothing that trains may import this file.
+with each, and more cases are answered in haste, two of the four times from the true picture noised: so a thing is well
+and badly drawn in the same colours. Every answer with its mask is a row of D_coh, and so is its true picture, in which
+nothing is generated. What is learnt from is the train split's; the validation split is watched in training, and the
+test split is PictureBench. Nothing that trains may import this file.
 
     torchrun --nproc-per-node 2 examples/picturebook/experts.py
 """
@@ -34,8 +35,13 @@ from byteedit.picturebook import PAGE
 
 COUNTS = {"train": (700, 60, 540), "validation": (40, 16, 32), "test": (120, 60, 60)}
 """Cases of each of `TASKS`. More may be asked for later: what is there already stays."""
-ANSWERS = ((8, None), (8, 1.0), (5, None), (4, 1.0))
-"""Denoising steps and guidance (None: the model's own) of each answer to a case."""
+ANSWERS = ((8, None, 1.0), (8, 1.0, 1.0), (5, None, 1.0), (4, 1.0, 1.0))
+"""Denoising steps, guidance (None: the model's own) and strength of each answer to a case; below 1 the true picture is
+noised, at 1 there is only noise."""
+HASTY = (1000, 0, 600)
+"""Further cases of the train split, a number of each of `TASKS`, that only the aesthetic reward learns from."""
+HASTY_ANSWERS = ((8, 1.0, 1.0), (4, 1.0, 1.0), (2, 1.0, 0.5), (3, 1.0, 0.67))
+WAYS = {"answers": ANSWERS, "hasty": HASTY_ANSWERS}  # by the folder that they are kept in
 APART = {"train": 0.25, "validation": TIE, "test": TIE}
 """Marks: the least difference of a pair."""
 TOP = 5.0  # the mark of a true picture
@@ -47,18 +53,26 @@ class Settings:
     model: str = byteedit.PICTUREBOOK
     """The pipeline whose answers are judged."""
     output: Path = Path(".runs/data")
-    """Folder of the data sets: answers, aesthetic, coherence. A run that finds answers there goes on from them."""
+    """Folder of answers, hasty, and of the data sets, aesthetic and coherence. A run goes on from answers there."""
 
 
-def make(batch: list[Case], pipe) -> list[dict]:
+def make(batch: list[Case], pipe, ways: Sequence[tuple[int, float | None, float]]) -> list[dict]:
     """Rows of `CANDIDATES` with the gold judge's marks: every case's answers, from noises of their own."""
     parts = [[case] for case in batch] if batch[0].task == "outpainting" else [batch]
-    made = []  # an answer to each case of the batch, once for each of ANSWERS
-    for n, (steps, guidance) in enumerate(ANSWERS):
-        options = {"num_inference_steps": steps} | ({"guidance_scale": guidance} if guidance else {})
+    made = []  # an answer to each case of the batch, once for each of the ways
+    for n, (steps, guidance, strength) in enumerate(ways):
+        options = {"num_inference_steps": steps, "strength": strength}
+        options |= {"guidance_scale": guidance} if guidance else {}
         noised = [[replace(case, seed=case.seed + NOISES * n) for case in part] for part in parts]
-        made.append([image for part in noised for image in answer(pipe, part, **options)])
+        asked = noised if strength == 1 else [[over_truth(case) for case in part] for part in noised]
+        made.append([image for part in asked for image in answer(pipe, part, **options)])
     return [row(case, images) for case, images in zip(batch, zip(*made, strict=True), strict=True)]
+
+
+def over_truth(case: Case) -> Case:
+    """The case with the true picture given."""
+    task = "erasing" if case.task == "erasing" else "editing"
+    return replace(case, task=task, source=case.truth, box=(0, 0, PAGE, PAGE), prompt=case.prompt or "")
 
 
 def row(case: Case, images: Sequence[np.ndarray]) -> dict:
@@ -112,40 +126,60 @@ def main(settings: Settings) -> None:
     state = PartialState(cpu=not torch.accelerator.is_available())
     pipe = byteedit.ByteEditInpaintPipeline.from_pretrained(settings.model).to(state.device)
     pipe.set_progress_bar_config(disable=True)
-    with state.main_process_first():
-        claim(settings.output / "answers", {"model": settings.model, "answers": ANSWERS})
     columns = CANDIDATES.features({*CANDIDATES.required, *CANDIDATES.optional}, decoded=True)
     columns["marks"] = datasets.List(datasets.Value("float32"))
-    for split, numbers in COUNTS.items():
-        for task, number in zip(TASKS, numbers, strict=True):
-            build_shards(
-                settings.output / "answers" / split / task,
-                cases(task, split, number),
-                partial(make, pipe=pipe),
-                columns,
-                size=4,
-                process=state.process_index,
-                processes=state.num_processes,
-                total=number,
-            )
+    for name, ways in WAYS.items():
+        with state.main_process_first():
+            claim(settings.output / name, {"model": settings.model, "answers": ways})
+    for name, split, task, some in asked():
+        build_shards(
+            settings.output / name / split / task,
+            some,
+            partial(make, pipe=pipe, ways=WAYS[name]),
+            columns,
+            size=4,
+            process=state.process_index,
+            processes=state.num_processes,
+            total=len(some),
+        )
     state.wait_for_everyone()
     if state.is_main_process:
         finish(settings.output, pipe.vae)
 
 
+def asked() -> Iterator[tuple[str, str, str, Sequence[Case]]]:
+    """What is answered: the folder of the answers, split, task, and cases."""
+    for split, numbers in COUNTS.items():
+        for task, number in zip(TASKS, numbers, strict=True):
+            yield "answers", split, task, cases(task, split, number)
+    for task, before, more in zip(TASKS, COUNTS["train"], HASTY, strict=True):
+        yield "hasty", "train", task, cases(task, "train", before + more)[before:]
+
+
 def finish(output: Path, vae: AutoencoderKL) -> None:
     """Both data sets from the answers, a Parquet file a split."""
     for split in COUNTS:
-        files = sorted(str(file) for file in (output / "answers" / split).glob("*/*.parquet"))
-        rows = datasets.load_dataset("parquet", data_files=files, split="train")
-        judged = pairs((with_true(row, vae) for row in rows) if split == "train" else rows, split)
-        for name, made, schema in (("aesthetic", judged, AESTHETIC), ("coherence", pixels(rows), COHERENCE)):
+        rows = answered(output / "answers" / split)
+        judged = rows
+        if split == "train":
+            every = datasets.concatenate_datasets([rows, answered(output / "hasty" / split)])
+            judged = (with_true(row, vae) for row in every)
+        for name, made, schema in (
+            ("aesthetic", pairs(judged, split), AESTHETIC),
+            ("coherence", pixels(rows), COHERENCE),
+        ):
             made = list(made)
             columns = schema.features(made[0], decoded=True)
             (output / name).mkdir(exist_ok=True)
             columned = {column: [row[column] for row in made] for column in columns}
             datasets.Dataset.from_dict(columned, features=columns).to_parquet(output / name / f"{split}.parquet")
-            print(f"{output / name / f'{split}.parquet'}: {len(made)} rows of {len(rows)} cases")
+            print(f"{output / name / f'{split}.parquet'}: {len(made)} rows")
+
+
+def answered(folder: Path) -> datasets.Dataset:
+    """The rows of all shards of a folder."""
+    files = sorted(str(file) for file in folder.glob("*/*.parquet"))
+    return datasets.load_dataset("parquet", data_files=files, split="train")
 
 
 if __name__ == "__main__":

@@ -33,11 +33,12 @@ from byteedit.training.base import (
 )
 from byteedit.training.batches import Batch
 from byteedit.training.checkpoints import sharded
-from byteedit.training.features import TowerFeatures, VGGFeatures
+from byteedit.training.features import TowerFeatures
 from byteedit.training.loop import Objective, train
 from byteedit.training.pefl import Feedback, FeedbackSettings
 from byteedit.training.streams import open_batches
 from byteedit.training.watching import HeldOut, Judge
+from byteedit.vgg import VGGFeatures
 
 __all__ = ["PeflSettings", "fit", "open_features", "open_rewards"]
 

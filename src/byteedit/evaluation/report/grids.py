@@ -22,6 +22,8 @@ WORDS = {
     "changed": ("pixels changed outside the mask", "{:.1%}"),
     "psnr.masked": ("PSNR in the mask, dB", "{:.1f}"),
     "ssim.masked": ("SSIM in the mask", "{:.3f}"),
+    "lpips.masked": ("LPIPS in the mask", "{:.3f}"),
+    "lpips.unmasked": ("LPIPS outside the mask", "{:.3f}"),
     "seam": ("seam contrast, 1 = none", "{:.2f}"),
     "clip.full": ("CLIPScore, full prompt", "{:.3f}"),
     "clip.simple": ("CLIPScore, mask and simple prompt", "{:.3f}"),

@@ -20,7 +20,7 @@ from byteedit.evaluation.report.reading import JUDGED, Entry, Run, holding, name
 __all__ = ["Row", "comparisons", "marks_of_runs", "marks_of_study", "scores_of_runs", "votes_of_study", "win_rates_of"]
 
 JUDGE = "the gold judge"
-LOWER = ("changed", "seam")  # scores of which less is better
+LOWER = ("changed", "seam", "lpips.masked", "lpips.unmasked")  # scores of which less is better
 FORMS = ("clip100", "clip_w")  # of CLIPScore, which Table 2 has as a cosine
 ASIDE = (*AXES, JUDGED, "class", "colour", "explained", "psnr", "seam_true", *("psnr.unmasked", "ssim.unmasked"))
 """Scores that Table 2 leaves to the table of all figures: marks, and what others there say as well."""

@@ -1,4 +1,4 @@
-"""Scores by name: `pixels`, `gold`, `clip:MODEL`, `blip:MODEL`, `reward:MODEL`, `pickscore`, `sets:MODEL`.
+"""Scores by name: `pixels`, `gold`, `lpips`, `clip:MODEL`, `blip:MODEL`, `reward:MODEL`, `pickscore`, `sets:MODEL`.
 
 Each opener gives a `Score` that says which model measures at which resolution. The formulas are in the modules beside.
 """
@@ -17,13 +17,16 @@ from byteedit.evaluation.benchmarks.pages import PictureBenchCase
 from byteedit.evaluation.marks import marks, quality
 from byteedit.evaluation.naming import open_named
 from byteedit.evaluation.scores.pages import score
+from byteedit.evaluation.scores.perceptual import LPIPS
 from byteedit.evaluation.scores.pixels import pixel_scores
 from byteedit.evaluation.scores.sets import clip_features, frechet_distance, kernel_distance
 from byteedit.evaluation.scores.views import Score, by_view, mask_crop
 from byteedit.evaluation.scores.words import BLIPScore, clip_forms
+from byteedit.image import to_tensor
 from byteedit.rewards import CLIPReward, CoherenceReward
 from byteedit.rewards.clip import PICKSCORE, PICKSCORE_TOKENIZER
 from byteedit.rewards.opening import open_reward
+from byteedit.vgg import VGG16
 
 __all__ = ["SCORES", "open_score"]
 
@@ -55,6 +58,27 @@ def open_gold(place: str | None) -> Score:
     return Score(
         about="gold: the picturebook's own judge, at 128 px",
         measure=lambda cases, images: [judged(case, image) for case, image in zip(cases, images, strict=True)],
+    )
+
+
+def open_lpips(place: str | None, *, device: str = "cpu") -> Score:
+    """LPIPS by VGG16: `lpips.unmasked` to the picture, and `lpips.masked` to the right answer where that is known."""
+    name = place or VGG16
+    model = LPIPS.from_pretrained(name).to(device)
+
+    def measured(case: EditCase, image: np.ndarray) -> dict[str, float]:
+        mask, found = case.mask, {}
+        asked = [("unmasked", mask == 0, case.page)]
+        asked += [] if case.reference is None else [("masked", mask > 127, case.reference)]
+        for where, pixels, truth in asked:
+            if pixels.any():
+                pair = [to_tensor(picture[None]).to(device) for picture in (image, truth)]
+                found[f"lpips.{where}"] = float(model(*pair)[0].numpy(force=True)[pixels].mean())
+        return found
+
+    return Score(
+        about=f"LPIPS 0.1: {name} at the picture's own size",
+        measure=lambda cases, images: [measured(case, image) for case, image in zip(cases, images, strict=True)],
     )
 
 
@@ -163,6 +187,7 @@ def open_sets(place: str | None, *, device: str = "cpu", batch: int = 16) -> Sco
 SCORES = {
     "pixels": open_pixels,
     "gold": open_gold,
+    "lpips": open_lpips,
     "clip": open_clip,
     "blip": open_blip,
     "reward": open_any_reward,

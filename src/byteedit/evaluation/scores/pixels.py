@@ -1,7 +1,6 @@
 """What can be told from pixels alone: was anything changed that should not be, how near is the truth, does a seam show.
 
-Everything is measured on 8-bit pixels at the picture's own size. numpy only. LPIPS is left out: its weights come with
-torchvision.
+Everything is measured on 8-bit pixels at the picture's own size. numpy only.
 Source of SSIM: Wang et al., Image quality assessment (2004); a Gaussian window of 11 x 11 pixels, sigma 1.5.
 """
 
