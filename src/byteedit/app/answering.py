@@ -24,13 +24,17 @@ def answer(
     seed: int | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
+    lora: str | None = None,
     **extent,
 ) -> Result:
-    """Edit, erase or outpaint one picture; `extent` is what `extension` takes. Raises ValueError in words."""
+    """Edit, erase or outpaint one picture, with the model's own LoRA, or another, or "none".
+
+    `extent` is what `extension` takes. Raises ValueError in words.
+    """
     photo = read_photo(image, name, settings.megapixels, settings.megabytes)
     common = {"model": settings.model, "device": settings.device, "dtype": settings.dtype}
     common |= {"seed": secrets.randbits(32) if seed is None else int(seed), "guidance_scale": guidance_scale}
-    common |= {"steps": None if steps is None else int(steps)}
+    common |= {"steps": None if steps is None else int(steps), "lora": (lora,) if lora else ()}
     command = settle(command_for(task, prompt, common, extent))
     check_bounds(command, photo.image.size, settings.megapixels)
     drawn = None

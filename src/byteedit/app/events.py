@@ -125,9 +125,7 @@ class Events:
 
     def _common(self, seed, variations, steps, guidance, model, lora, weight) -> dict:
         """Fields that all commands have; raises ValueError for models that a visitor may not name."""
-        named = [name for name in (model, lora) if name not in (self.settings.model, "none", *self.loras())]
-        if named and not self.settings.any_model:
-            raise ValueError(f"{named[0]} is not offered here; choose one from the list.")
+        model, lora = self._offered(model), self._offered(lora)
         return {
             "seed": secrets.randbelow(1_000_000) if (chosen := number("Seed", seed)) is None else chosen,
             "num_images": int(variations),
@@ -138,6 +136,12 @@ class Events:
             "device": self.settings.device,
             "dtype": self.settings.dtype,
         }
+
+    def _offered(self, name: str | None) -> str | None:
+        """The name of a model or LoRA; raises ValueError where a visitor may not name it."""
+        if name in (None, "", "none", self.settings.model, *self.loras()) or self.settings.any_model:
+            return name
+        raise ValueError(f"{name} is not offered here; choose one from the list.")
 
     def _run(self, session: Session, command: PictureCommand, painted: str | None):
         """Make a command's pictures and show how they form: what the stage and the list of results get."""
@@ -218,6 +222,7 @@ class Events:
         seed: float | None = None,
         steps: float | None = None,
         guidance_scale: float | None = None,
+        lora: str | None = None,
         request: gr.Request = None,
     ) -> str:
         """Edit, erase or outpaint one picture, for programs: the path of a PNG."""
@@ -226,7 +231,7 @@ class Events:
         extent = {"left": left, "right": right, "top": top, "bottom": bottom}
         if task == "outpaint":
             extent |= {"shape": shape, "anchor": anchor}
-        how = {"seed": seed, "steps": steps, "guidance_scale": guidance_scale}
+        how = {"seed": seed, "steps": steps, "guidance_scale": guidance_scale, "lora": self._offered(lora)}
         result = answer(self.settings, content, drawn, prompt, task, self.line, name, **how, **extent)
         return put(request, result.name, result.png())
 

@@ -212,8 +212,9 @@ def endpoint(events: Events) -> None:
         shape, anchor = gr.Textbox("by sides", label="shape"), gr.Textbox("center", label="anchor")
         sides = [gr.Number(0, label=name, precision=0) for name in ("left", "right", "top", "bottom")]
         seed, steps = gr.Number(None, label="seed", precision=0), gr.Number(None, label="steps", precision=0)
-        guidance, result = gr.Number(None, label="guidance_scale"), gr.File(label="PNG")
-        inputs = [image, mask, prompt, task, shape, anchor, *sides, seed, steps, guidance]
+        guidance, lora = gr.Number(None, label="guidance_scale"), gr.Textbox(None, label="lora")
+        result = gr.File(label="PNG")
+        inputs = [image, mask, prompt, task, shape, anchor, *sides, seed, steps, guidance, lora]
         gr.Button().click(events.make, inputs, result, api_name="make", concurrency_limit=None)
 
 
