@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from byteedit.app.events import Events
-from byteedit.app.settings import Settings
 from byteedit.cli import main
 from byteedit.feedback.app import create_app
 from byteedit.provenance import read_record
@@ -18,6 +16,8 @@ from test_train_reward_example import fresh  # noqa: F401
 from toy_editor import running
 from toy_feedback import Client, serving
 from toy_studies import judge, make_study
+
+pytest.importorskip("gradio")
 
 
 def vote(study) -> None:
@@ -43,7 +43,6 @@ def ask(address: str, **chosen) -> Path:
 
 @pytest.mark.slow
 def test_votes_become_a_lora_in_the_editor(tmp_path, monkeypatch, pipe, scene):
-    pytest.importorskip("gradio")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     pipe.save_pretrained("model")
@@ -67,6 +66,9 @@ def test_votes_become_a_lora_in_the_editor(tmp_path, monkeypatch, pipe, scene):
 
 
 def test_strangers_choose_among_what_is_offered():
+    from byteedit.app.events import Events
+    from byteedit.app.settings import Settings
+
     events = Events(Settings(host="0.0.0.0", lora=("tuned/lora",)))
     assert events._offered("tuned/lora") == "tuned/lora"
     with pytest.raises(ValueError, match="/etc/lora is not offered here; choose one from the list"):
