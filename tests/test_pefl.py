@@ -241,3 +241,19 @@ def test_noise_is_a_rows_own(batch):
     first, again = (feedback.draw_noise(row, np.random.default_rng(3))["noise"] for _ in range(2))
     assert first.shape == (4, 32, 32) and torch.equal(first, again)
     assert abs(first.std().item() - 1) < 0.05
+
+
+def test_a_share_of_steps_begins_with_noise_and_follows_the_rewards_alone(batch):
+    feedback = build("epsilon", init="image", noise_share=0.5, eta=3.0, part=0)
+    free = []
+    for seed in range(12):
+        torch.manual_seed(seed)
+        found = feedback.loss(feedback.unet, batch)
+        rewards = sum(share * found[f"reward/{name}"] for name, (_, share) in feedback.rewards.items())
+        kept = 0.0 if feedback.free else 3.0 * (found["reg"] + found["vgg"])
+        torch.testing.assert_close(found["loss"].detach(), feedback.settings.weight * (rewards + kept))
+        assert len(feedback.begin(batch)[2]) == (8 if feedback.free else 6)
+        free.append(feedback.free)
+    assert 2 <= sum(free) <= 10
+    with pytest.raises(ValueError, match="noise_share is 2"):
+        build(noise_share=2)

@@ -47,6 +47,9 @@ class FeedbackSettings(Settings):
     """Noisiest step that gets a gradient: t' is drawn from 1..T2. (Paper)"""
     init: Literal["masked", "image", "noise"] = "masked"
     """What is noised to T1: the masked input (paper), the whole image, or nothing: pure noise from step T, as ReFL."""
+    noise_share: float = 0.0
+    """Share of steps, in [0, 1], whose rollouts begin with pure noise from step T instead, as inference does. They follow
+    the rewards alone: what L_reg and L_vgg compare with is not what the noise stands for. (Ours)"""
     points: int = 1
     """Steps with gradient that each rollout passes."""
     sampling: Literal["stratified", "uniform"] = "stratified"
@@ -77,6 +80,8 @@ class FeedbackSettings(Settings):
             raise ValueError(f"steps are {self.T}/{self.T1}/{self.T2}; they must be T >= T1 >= T2 >= 1.")
         if not 1 <= self.points <= self.T2:
             raise ValueError(f"points is {self.points}; a rollout passes 1 to T2 = {self.T2} steps with gradient.")
+        if not 0 <= self.noise_share <= 1:
+            raise ValueError(f"noise_share is {self.noise_share}; it is a share of the steps, from 0 to 1.")
 
 
 def reward_loss(score: Tensor, shape: str = "logistic", margin: float = 2.0, counts: Tensor | None = None) -> Tensor:
@@ -195,6 +200,7 @@ class Feedback:
         self.rewards, self.settings, self.features = dict(rewards), settings, features
         if settings.decode_checkpointing:
             vae.enable_gradient_checkpointing()
+        self.free = False  # whether this step's rollout begins with noise and follows the rewards alone
         self.cell = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels of a latent's side
 
     def draw_noise(self, row: Row, rng) -> Row:
@@ -209,6 +215,8 @@ class Feedback:
         batch: `image` (B, 3, H, W) in [-1, 1], `mask` (B, 1, H, W) in {0, 1}, `prompt` of B strings, `noise`
         (B, 4, h, w). The gradient reaches `unet`, which must be the prepared module, once.
         """
+        share = self.settings.noise_share
+        self.free = bool(share) and broadcast(torch.rand(1)).item() < share  # the same on every process
         condition, latents, timesteps = self.begin(batch)
         points = draw_points(len(latents), self.settings)
         inner = unet if self.unet is None else self.unet
@@ -233,7 +241,7 @@ class Feedback:
         masked = self._latents(image * (1 - mask))
         condition = encode(self.vae, image, mask, self.encode_text(batch["prompt"]), masked_latents=masked)
         self.scheduler.set_timesteps(settings.T, device=image.device)
-        if settings.init == "noise":
+        if self.free or settings.init == "noise":
             return condition, batch["noise"] * self.scheduler.init_noise_sigma, self.scheduler.timesteps
         timesteps = self.scheduler.timesteps[settings.T - settings.T1 :]
         alpha, sigma = signal_and_noise(self.scheduler, timesteps[0])
@@ -271,7 +279,8 @@ class Feedback:
             found["vgg"] = feature_loss(self._features_of(edited), features)
         rewards = sum(share * found[f"reward/{name}"] for name, (_, share) in self.rewards.items())
         kept = found["reg"] + found.get("vgg", 0)
-        return {"loss": settings.weight * (rewards + settings.eta * kept)} | found
+        eta = 0.0 if self.free else settings.eta
+        return {"loss": settings.weight * (rewards + eta * kept)} | found
 
     def _latents(self, image: Tensor) -> Tensor:
         """Latents (B, 4, h, w) of images, the posterior's mode: nothing is drawn."""
