@@ -48,8 +48,8 @@ class FeedbackSettings(Settings):
     init: Literal["masked", "image", "noise"] = "masked"
     """What is noised to T1: the masked input (paper), the whole image, or nothing: pure noise from step T, as ReFL."""
     noise_share: float = 0.0
-    """Share of steps, in [0, 1], whose rollouts begin with pure noise from step T instead, as inference does. They follow
-    the rewards alone: what L_reg and L_vgg compare with is not what the noise stands for. (Ours)"""
+    """Share of steps, in [0, 1], whose rollouts begin with pure noise from step T instead, as inference does. They
+    follow the rewards alone: what L_reg and L_vgg compare with is not what the noise stands for. (Ours)"""
     points: int = 1
     """Steps with gradient that each rollout passes."""
     sampling: Literal["stratified", "uniform"] = "stratified"
