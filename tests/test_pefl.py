@@ -243,17 +243,38 @@ def test_noise_is_a_rows_own(batch):
     assert abs(first.std().item() - 1) < 0.05
 
 
-def test_a_share_of_steps_begins_with_noise_and_follows_the_rewards_alone(batch):
-    feedback = build("epsilon", init="image", noise_share=0.5, eta=3.0, part=0)
+def test_a_share_of_steps_begins_with_noise(batch):
+    feedback = build("epsilon", init="image", noise_share=0.5)
     free = []
     for seed in range(12):
         torch.manual_seed(seed)
-        found = feedback.loss(feedback.unet, batch)
-        rewards = sum(share * found[f"reward/{name}"] for name, (_, share) in feedback.rewards.items())
-        kept = 0.0 if feedback.free else 3.0 * (found["reg"] + found["vgg"])
-        torch.testing.assert_close(found["loss"].detach(), feedback.settings.weight * (rewards + kept))
+        feedback.loss(feedback.unet, batch)
         assert len(feedback.begin(batch)[2]) == (8 if feedback.free else 6)
         free.append(feedback.free)
     assert 2 <= sum(free) <= 10
     with pytest.raises(ValueError, match="noise_share is 2"):
         build(noise_share=2)
+
+
+def test_what_is_asked_for_follows_the_rewards_alone_where_noise_is_the_beginning(batch):
+    feedback = build("epsilon", init="image", noise_share=1.0, eta=3.0, part=0)
+    mask, asked = batch["mask"], torch.tensor([0.0, 1.0, 1.0])
+    edited = torch.rand_like(batch["image"])
+    features = feedback.features(batch["image"])
+    feedback.free = True
+
+    def weigh(edited):
+        return feedback.weigh(edited, edited, batch["image"], mask, ["", "a boat", "a tree"], features)
+
+    found = weigh(edited)
+    rewards = sum(share * found[f"reward/{name}"] for name, (_, share) in feedback.rewards.items())
+    kept = 3.0 * (found["reg"] + found["vgg"])
+    torch.testing.assert_close(found["loss"], feedback.settings.weight * (rewards + kept))
+    inside = mask * asked[:, None, None, None] > 0
+    other = weigh(torch.where(inside, torch.rand_like(edited), edited))
+    torch.testing.assert_close(other["reg"], found["reg"])
+    torch.testing.assert_close(other["vgg"], found["vgg"])
+    outside = weigh(torch.where(inside, edited, torch.rand_like(edited)))
+    assert not torch.isclose(outside["reg"], found["reg"])
+    feedback.free = False
+    assert not torch.isclose(weigh(edited)["reg"], found["reg"])

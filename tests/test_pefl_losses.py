@@ -75,6 +75,8 @@ def test_the_other_losses_are_their_formulas():
     assert pixel_loss(edited, image, inside).item() == pytest.approx(0.5)
     assert pixel_loss(edited, image, 1 - inside).item() == 0
     assert feature_loss([torch.ones(2, 3), torch.zeros(1)], [torch.zeros(2, 3), torch.zeros(1)]).item() == 0.5
+    apart, same = torch.tensor([[1.0, 3.0], [8.0, 8.0]]), torch.zeros(2, 2)
+    assert feature_loss([apart], [same], torch.tensor([1.0, 0.0])).item() == 1.0
 
 
 @pytest.mark.parametrize(

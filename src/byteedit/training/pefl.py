@@ -48,8 +48,9 @@ class FeedbackSettings(Settings):
     init: Literal["masked", "image", "noise"] = "masked"
     """What is noised to T1: the masked input (paper), the whole image, or nothing: pure noise from step T, as ReFL."""
     noise_share: float = 0.0
-    """Share of steps, in [0, 1], whose rollouts begin with pure noise from step T instead, as inference does. They
-    follow the rewards alone: what L_reg and L_vgg compare with is not what the noise stands for. (Ours)"""
+    """Share of steps, in [0, 1], whose rollouts begin with pure noise from step T instead, as inference does. What a
+    prompt asks for then follows the rewards alone, for the noise stands for another picture of it than L_reg and L_vgg
+    compare with; they keep to what the surroundings tell: rows without prompt, and unmasked pixels. (Ours)"""
     points: int = 1
     """Steps with gradient that each rollout passes."""
     sampling: Literal["stratified", "uniform"] = "stratified"
@@ -107,9 +108,15 @@ def pixel_loss(edited: Tensor, image: Tensor, weight: Tensor) -> Tensor:
     return (difference * weight).sum() / weight.sum().clamp_min(1)
 
 
-def feature_loss(edited: list[Tensor], image: list[Tensor]) -> Tensor:
-    """Eq. 3, L_vgg = |V(x) - V(x0')|_1, the mean over each layer's features, then over layers -> ()."""
-    return torch.stack([(a - b).abs().mean() for a, b in zip(edited, image, strict=True)]).mean()
+def feature_loss(edited: list[Tensor], image: list[Tensor], counts: Tensor | None = None) -> Tensor:
+    """Eq. 3, L_vgg = |V(x) - V(x0')|_1, the mean over each layer's features, then over layers. (B, ...) twice -> ().
+
+    counts (B,) in {0, 1}: rows that count; the others add 0 to the mean.
+    """
+    layers = [(a - b).abs() for a, b in zip(edited, image, strict=True)]
+    if counts is not None:
+        layers = [layer.flatten(1).mean(1) * counts for layer in layers]
+    return torch.stack([layer.mean() for layer in layers]).mean()
 
 
 def draw_points(batch: int, settings: FeedbackSettings) -> Tensor:  # (B, points) int64, on the CPU
@@ -200,7 +207,7 @@ class Feedback:
         self.rewards, self.settings, self.features = dict(rewards), settings, features
         if settings.decode_checkpointing:
             vae.enable_gradient_checkpointing()
-        self.free = False  # whether this step's rollout begins with noise and follows the rewards alone
+        self.free = False  # whether this step's rollout begins with noise, though `init` does not
         self.cell = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels of a latent's side
 
     def draw_noise(self, row: Row, rng) -> Row:
@@ -274,13 +281,14 @@ class Feedback:
         for name, score in scores.items():
             counts = asked if name in settings.prompted else None
             found[f"reward/{name}"] = reward_loss(score, settings.reward_shape, settings.margin, counts)
+        if self.free:
+            weight = weight * (1 - mask * asked[:, None, None, None])
         found["reg"] = pixel_loss(edited, image, weight)
         if features is not None:
-            found["vgg"] = feature_loss(self._features_of(edited), features)
+            found["vgg"] = feature_loss(self._features_of(edited), features, 1 - asked if self.free else None)
         rewards = sum(share * found[f"reward/{name}"] for name, (_, share) in self.rewards.items())
         kept = found["reg"] + found.get("vgg", 0)
-        eta = 0.0 if self.free else settings.eta
-        return {"loss": settings.weight * (rewards + eta * kept)} | found
+        return {"loss": settings.weight * (rewards + settings.eta * kept)} | found
 
     def _latents(self, image: Tensor) -> Tensor:
         """Latents (B, 4, h, w) of images, the posterior's mode: nothing is drawn."""
