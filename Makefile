@@ -78,7 +78,12 @@ rewards: $(READY)  ## the three rewards of the picturebook, in .runs/rewards
 	test -d .runs/rewards/coherence || $(MAKE) rewards
 	$(RUN) $(BOOK)/train_boost.py $(PRESETS)/boost.yaml
 
-.runs/fast/fast4/lora/README.md: .runs/boost/lora/README.md
+.runs/discriminator/reward/README.md:
+	test -d .runs/rewards/coherence || $(MAKE) rewards
+	$(RUN) $(BOOK)/content.py
+	$(RUN) examples/train_reward.py $(PRESETS)/discriminator.yaml
+
+.runs/fast/fast4/lora/README.md: .runs/boost/lora/README.md .runs/discriminator/reward/README.md
 	$(RUN) examples/train_fast.py $(PRESETS)/fast.yaml
 
 .runs/lcm/lora/pytorch_lora_weights.safetensors: .runs/boost/lora/README.md

@@ -68,7 +68,15 @@ def packages(path: Path) -> set[str]:
 
 
 MODULES = [path for path in sources(PACKAGE) if path != PACKAGE / "__init__.py"]
-JUDGES = {"compare", "evaluate", "evaluate_rewards", "experts", "fresh", "train_boost"}  # may see the gold judge
+JUDGES = {
+    "compare",
+    "content",
+    "evaluate",
+    "evaluate_rewards",
+    "experts",
+    "fresh",
+    "train_boost",
+}  # may see the gold judge
 LEARNERS = [
     *sources(PACKAGE / "training", PACKAGE / "data", PACKAGE / "rewards"),
     *(path for path in sources(EXAMPLES) if path.stem not in JUDGES),

@@ -122,15 +122,18 @@ def test_the_generators_loss_and_gradient_are_eq_8(batch, points, labels, sees):
 
 
 @pytest.mark.parametrize("real", ["image", "reconstruction"])
-@pytest.mark.parametrize("labels", ["all", "masked"])
-def test_the_discriminators_loss_is_eq_6(batch, points, real, labels):
-    adversarial = build(d_real=real, d_labels=labels)
+@pytest.mark.parametrize(("labels", "sees"), [("all", "decoded"), ("masked", "decoded"), ("masked", "composite")])
+def test_the_discriminators_loss_is_eq_6(batch, points, real, labels, sees):
+    adversarial = build(d_real=real, d_labels=labels, sees=sees)
     adversarial.loss(adversarial.unet, batch)
     terms = adversarial.discern(adversarial.discriminator, batch)
     with torch.no_grad():
         shown, fake = batch["image"], predicted(adversarial, batch)
         if real == "reconstruction":
             shown = decode(adversarial.vae, adversarial._latents(shown))
+        if sees == "composite":
+            pasted = batch["mask"] > 0
+            shown, fake = (torch.where(pasted, image, batch["image"]) for image in (shown, fake))
         is_real, is_fake = (torch.sigmoid(adversarial.discriminator(image)) for image in (shown, fake))
         counts = torch.ones_like(batch["mask"]) if labels == "all" else batch["mask"]
         on_fake = counts * (1 - is_fake).log() + (1 - counts) * is_fake.log()

@@ -56,8 +56,16 @@ class Settings:
     """Folder of answers, hasty, and of the data sets, aesthetic and coherence. A run goes on from answers there."""
 
 
-def make(batch: list[Case], pipe, ways: Sequence[tuple[int, float | None, float]]) -> list[dict]:
-    """Rows of `CANDIDATES` with the gold judge's marks: every case's answers, from noises of their own."""
+Ways = Sequence[tuple[int, float | None, float]]
+
+
+def make(batch: list[Case], pipe, ways: Ways) -> list[dict]:
+    """Rows of `CANDIDATES` with the gold judge's marks: every case's answers."""
+    return [row(case, images) for case, images in zip(batch, answers(batch, pipe, ways), strict=True)]
+
+
+def answers(batch: list[Case], pipe, ways: Ways) -> list[tuple[np.ndarray, ...]]:
+    """Every case's answers, one in each way, from noises of their own; pictures (H, W, 3) uint8."""
     parts = [[case] for case in batch] if batch[0].task == "outpainting" else [batch]
     made = []  # an answer to each case of the batch, once for each of the ways
     for n, (steps, guidance, strength) in enumerate(ways):
@@ -66,7 +74,7 @@ def make(batch: list[Case], pipe, ways: Sequence[tuple[int, float | None, float]
         noised = [[replace(case, seed=case.seed + NOISES * n) for case in part] for part in parts]
         asked = noised if strength == 1 else [[over_truth(case) for case in part] for part in noised]
         made.append([image for part in asked for image in answer(pipe, part, **options)])
-    return [row(case, images) for case, images in zip(batch, zip(*made, strict=True), strict=True)]
+    return list(zip(*made, strict=True))
 
 
 def over_truth(case: Case) -> Case:

@@ -108,7 +108,7 @@ class Adversarial(Feedback):
         """Eq. 8 of decoded predictions; the discriminator takes part with parameters that no gradient can reach."""
         found = super().weigh(edited, seen, image, mask, prompt, features)
         fake = self.fake(mask)
-        self.made.append({"image": image, "seen": seen.detach(), "fake": fake})
+        self.made.append({"image": image, "mask": mask, "seen": seen.detach()})
         fixed = {name: value.detach() for name, value in self.discriminator.named_parameters()}
         logits = functional_call(self.discriminator, fixed, (seen,))  # (n, 1, H, W)
         found |= {"score/discriminator": logits.mean(), "reward/discriminator": fooling_loss(logits, fake)}
@@ -119,8 +119,8 @@ class Adversarial(Feedback):
 
         The gradient reaches `discriminator`, which must be the prepared module, called once for real and fake.
         """
-        image, made, fake = (torch.cat([part[name] for part in self.made]) for name in ("image", "seen", "fake"))
-        real, gamma = self.real(image), self.settings.r1_gamma
+        image, mask, made = (torch.cat([part[name] for part in self.made]) for name in ("image", "mask", "seen"))
+        real, fake, gamma = self.real(image, mask), self.fake(mask), self.settings.r1_gamma
         label = torch.cat([torch.ones_like(fake), 1 - fake])  # (2B, 1, H, W), 1 = real
         with sdpa_kernel(SDPBackend.MATH) if gamma else nullcontext():  # the only attention with a second derivative
             logits = discriminator(torch.cat([real.requires_grad_(bool(gamma)), made]))
@@ -135,8 +135,10 @@ class Adversarial(Feedback):
         return torch.ones_like(mask) if self.settings.d_labels == "all" else mask
 
     @torch.no_grad()
-    def real(self, image: Tensor) -> Tensor:
-        """What is called real of pictures: themselves, or what the autoencoder makes of them. (B, 3, H, W) twice."""
+    def real(self, image: Tensor, mask: Tensor) -> Tensor:
+        """What is called real of pictures (B, 3, H, W), masks (B, 1, H, W): themselves, or what the autoencoder makes
+        of them, pasted as predictions are."""
         if self.settings.d_real == "image":
             return image
-        return decode(self.vae, self._latents(image)).float()
+        decoded = decode(self.vae, self._latents(image)).float()
+        return decoded if self.settings.sees == "decoded" else mask * decoded + (1 - mask) * image
