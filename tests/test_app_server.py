@@ -158,3 +158,19 @@ def test_numbers_that_may_be_left_out_are_words():
             number("Seed", text)
     with pytest.raises(ValueError, match="Guidance is 'nan'; give a number"):
         number("Guidance", "nan", float)
+
+
+def test_the_page_begins_with_what_the_command_line_takes(tmp_path, monkeypatch):
+    from byteedit.app.events import Events
+    from byteedit.app.settings import Settings
+
+    monkeypatch.setattr(byteedit, "LORAS", str(tmp_path))
+    events = Events(Settings())
+    assert events.own_lora() == "none"
+    (tmp_path / "fast8").mkdir()
+    assert (events.own_lora(), events.loras()) == ("default", ["fast8"])
+    chosen = "", 1, "", "", "picturebook"
+    assert events._common(*chosen, "default", 0.5)["lora"] == ("fast8:0.5",)
+    assert events._common(*chosen, "default", 1.0, outpaint=True)["lora"] == ()
+    assert events._common(*chosen, "fast8", 1.0, outpaint=True)["lora"] == ("fast8:1",)
+    assert events._common(*chosen, "none", 1.0)["lora"] == ()

@@ -49,10 +49,17 @@ def test_the_accelerated_weights_are_the_default_from_when_they_ship(folder, cap
 def test_another_model_or_lora_goes_first(folder):
     write(folder / "loras" / "fast8", 0, Schedule.trained(8, 6, "masked", "trailing"))
     assert default_loras("picturebook") == ("fast8",)
+    assert default_loras("picturebook", outpaint=True) == ()
     assert default_loras("model") == ()
     write(folder / "mine", 1)
     made("mine.png", "--lora", "mine")
     assert read_record(folder / "mine.png").settings["lora"] == ["mine"]
+
+
+def test_outpainting_does_without(folder):
+    write(folder / "loras" / "fast8", 0, Schedule.trained(8, 6, "masked", "trailing"))
+    assert main(shlex.split("outpaint photo.png --right 20 --prompt 'a red boat' --steps 2 --output wider.png")) == 0
+    assert read_record(folder / "wider.png").settings["lora"] == []
 
 
 def test_the_pipeline_takes_their_schedule(folder):

@@ -34,7 +34,10 @@ def answer(
     photo = read_photo(image, name, settings.megapixels, settings.megabytes)
     common = {"model": settings.model, "device": settings.device, "dtype": settings.dtype}
     common |= {"seed": secrets.randbits(32) if seed is None else int(seed), "guidance_scale": guidance_scale}
-    common |= {"steps": None if steps is None else int(steps), "lora": (lora,) if lora else ()}
+    common |= {
+        "steps": None if steps is None else int(steps),
+        "lora": (lora,) if lora not in (None, "", "default") else (),
+    }
     command = settle(command_for(task, prompt, common, extent))
     check_bounds(command, photo.image.size, settings.megapixels)
     drawn = None

@@ -34,7 +34,7 @@ class Events:
 
     def open_model(self) -> None:
         """Open the model with which all begin, so that a wrong name is known before anyone comes."""
-        lora = () if self.own_lora() == "none" else (self.own_lora(),)
+        lora = default_loras(self.settings.model)
         open_model(Edit(model=self.settings.model, lora=lora, device=self.settings.device, dtype=self.settings.dtype))
 
     # What the page shows
@@ -56,8 +56,8 @@ class Events:
         return [*self.settings.lora, *shipped]
 
     def own_lora(self) -> str:
-        """The LoRA that is chosen at first: the one that the command line would take."""
-        return next(iter(default_loras(self.settings.model)), "none")
+        """What is chosen at first: the LoRA that the command line would take, if there is one."""
+        return "default" if default_loras(self.settings.model) else "none"
 
     def example_thumbs(self) -> list[dict]:
         """The pictures to try."""
@@ -121,25 +121,27 @@ class Events:
         shape, anchor, *settings = rest
         words = {"prompt": prompt or None, "negative_prompt": negative or None}
         further = extension(shape, anchor, left, right, top, bottom)
-        yield from self._run(session, Outpaint(**words, **further, **self._common(*settings)), None)
+        yield from self._run(session, Outpaint(**words, **further, **self._common(*settings, outpaint=True)), None)
 
-    def _common(self, seed, variations, steps, guidance, model, lora, weight) -> dict:
+    def _common(self, seed, variations, steps, guidance, model, lora, weight, outpaint=False) -> dict:
         """Fields that all commands have; raises ValueError for models that a visitor may not name."""
         model, lora = self._offered(model), self._offered(lora)
+        own = default_loras(model, outpaint)
+        loras = own if lora == "default" else () if lora in (None, "", "none") else (lora,)
         return {
             "seed": secrets.randbelow(1_000_000) if (chosen := number("Seed", seed)) is None else chosen,
             "num_images": int(variations),
             "steps": number("Steps", steps),
             "guidance_scale": number("Guidance", guidance, float),
             "model": model,
-            "lora": () if lora in (None, "", "none") else (f"{lora}:{weight:g}",),
+            "lora": tuple(f"{name}:{weight:g}" for name in loras),
             "device": self.settings.device,
             "dtype": self.settings.dtype,
         }
 
     def _offered(self, name: str | None) -> str | None:
         """The name of a model or LoRA; raises ValueError where a visitor may not name it."""
-        if name in (None, "", "none", self.settings.model, *self.loras()) or self.settings.any_model:
+        if name in (None, "", "default", "none", self.settings.model, *self.loras()) or self.settings.any_model:
             return name
         raise ValueError(f"{name} is not offered here; choose one from the list.")
 

@@ -194,7 +194,7 @@ def settings_fields(events: Events) -> list:
         )
         with gr.Row():
             lora = gr.Dropdown(
-                ["none", *events.loras()],
+                ["default", "none", *events.loras()],
                 value=events.own_lora(),
                 label="LoRA",
                 allow_custom_value=events.settings.any_model,

@@ -35,11 +35,11 @@ class Demo(Command):
         from byteedit.evaluation.systems import answers
 
         began = time.perf_counter()
-        pipe = open_pipeline(self.model)
-        add_loras(pipe, default_loras(self.model))
-        pipe.set_progress_bar_config(disable=True)
         closeness = []
         for task in TASKS:
+            pipe = open_pipeline(self.model)
+            add_loras(pipe, default_loras(self.model, task == "outpainting"))
+            pipe.set_progress_bar_config(disable=True)
             chosen = cases(task)[::3][: self.count]  # in steps of three, kinds and prompts are well mixed
             results = list(tqdm(answers(pipe, chosen, batch=1), task, len(chosen), leave=False))
             print(write_sheet(self.output / f"{task}.png", chosen, results))

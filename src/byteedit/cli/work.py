@@ -20,13 +20,14 @@ import transformers
 
 import byteedit
 from byteedit.cli.command import UsageError
-from byteedit.cli.pictures import MaskedCommand, PictureCommand, parse_lora
+from byteedit.cli.pictures import MaskedCommand, Outpaint, PictureCommand, parse_lora
 from byteedit.cli.records import REPLAY_OPTIONS, describe, restore, what_changed
 from byteedit.image import ORIENTATION, read_masks, read_pictures
 from byteedit.provenance import encode_png, read_record, write_atomically
 
 ACCELERATED = "fast8"
-"""Which LoRA makes the model that ships fast, if it ships."""
+"""Which LoRA makes the model that ships fast, if it ships. Outpainting does without: beyond the border it is guidance
+that puts what the prompt names there, and the LoRA needs none and has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +89,16 @@ def settle(command: PictureCommand) -> PictureCommand:
     """The command with the LoRAs that it comes to, as it is recorded: after this, none means none."""
     if command.lora == ("none",):
         return replace(command, lora=())
-    return command if command.lora else replace(command, lora=default_loras(command.model))
+    if command.lora:
+        return command
+    return replace(command, lora=default_loras(command.model, isinstance(command, Outpaint)))
 
 
-def default_loras(model: str) -> tuple[str, ...]:
-    """The LoRAs of a model for which none were asked for: the accelerated weights for the one that ships, if any do."""
+def default_loras(model: str, outpaint: bool = False) -> tuple[str, ...]:
+    """The LoRAs of a model for which none were asked for: the accelerated weights for the one that ships, if any do,
+    unless it is to `outpaint`."""
     ships = model == "picturebook" and (Path(byteedit.LORAS) / ACCELERATED).is_dir()
-    return (ACCELERATED,) if ships else ()
+    return (ACCELERATED,) if ships and not outpaint else ()
 
 
 def plan(command: PictureCommand) -> list[Job]:
