@@ -102,13 +102,19 @@ def plot(pipes: dict, output: Path) -> None:
     """Seconds of an edit against steps, with guidance and without; the accelerated models as points."""
     import matplotlib.pyplot as plt
 
+    scales = {"with guidance": None, "without guidance": 1.0}
+    edits = {
+        (label, steps): edit_of(pipes["20cfg"], num_inference_steps=steps, guidance_scale=scale)
+        for label, scale in scales.items()
+        for steps in STEPS
+    }
+    edits |= {(f"fast{name}", int(name)): edit_of(pipes[name]) for name in ("8", "4")}
+    times = typical(edits)
     figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
-    for label, scale in (("with guidance", None), ("without guidance", 1.0)):
-        plain = pipes["20cfg"]
-        times = [typical(edit_of(plain, num_inference_steps=n, guidance_scale=scale)) for n in STEPS]
-        axis.plot(STEPS, times, marker="o", markersize=3, label=label)
+    for label in scales:
+        axis.plot(STEPS, [times[label, steps] for steps in STEPS], marker="o", markersize=3, label=label)
     for name in ("8", "4"):
-        point = int(name), typical(edit_of(pipes[name]))
+        point = int(name), times[f"fast{name}", int(name)]
         axis.plot(*point, "k*", markersize=10)
         axis.annotate(f"fast{name}", point, (6, -10), textcoords="offset points")
     axis.set(xlabel="steps", ylabel="seconds an edit", ylim=(0, None))
@@ -118,10 +124,10 @@ def plot(pipes: dict, output: Path) -> None:
     print(output)
 
 
-def typical(edit: Callable[[], float], times: int = 5) -> float:
-    """The median seconds of some edits, after one that warms up."""
-    edit()
-    return statistics.median(edit() for _ in range(times))
+def typical(edits: dict[tuple, Callable[[], float]], times: int = 9) -> dict[tuple, float]:
+    """The median seconds of each edit, all in turn, after a round that warms up."""
+    rounds = [{name: edit() for name, edit in edits.items()} for _ in range(times + 1)][1:]
+    return {name: statistics.median(each[name] for each in rounds) for name in edits}
 
 
 if __name__ == "__main__":
