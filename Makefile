@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo app test test-slow test-browser style docs results rewards reproduce-boost reproduce-fast build lock clean help
+.PHONY: demo app test test-slow test-gpu test-browser style docs results rewards reproduce-boost reproduce-fast build lock clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ test: $(READY)  ## the tests, without the slow ones
 
 test-slow: $(READY)  ## the slow tests
 	$(BIN)/python -m pytest -q -m "slow and not gpu"
+
+test-gpu: $(READY)  ## the tests that need a GPU
+	$(BIN)/python -m pytest -q -m gpu
 
 test-browser: $(READY)  ## the tests in a real browser; installs Debian's Chromium where there is none
 	command -v chromium > /dev/null || { apt-get update --quiet && apt-get install --yes --quiet chromium; }

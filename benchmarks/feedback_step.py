@@ -59,7 +59,7 @@ class Bench:
 
     @torch.no_grad()
     def text(self, prompt: list[str]) -> Tensor:
-        return self.pipe.encode_prompt(prompt, "cpu", 1, False)[0]
+        return self.pipe.encode_prompt(prompt, self.unet.device, 1, False)[0]
 
     def feedback(self, points: int, part: int) -> Feedback:
         settings = FeedbackSettings(output=Path("."), steps=1, batch_size=1, lr=1e-4, points=points, part=part)
@@ -83,7 +83,7 @@ class Bench:
             masked = encode_image(self.vae, batch["image"] * (1 - batch["mask"]))
         text = self.text(batch["prompt"])
         condition = encode(self.vae, batch["image"], batch["mask"], text, masked_latents=masked)
-        self.scheduler.set_timesteps(REFL_STEPS)
+        self.scheduler.set_timesteps(REFL_STEPS, device=self.unet.device)
         timesteps = self.scheduler.timesteps
         until = REFL_STEPS - REFL_LAST + last  # how many steps come before the one with the gradient
         with torch.no_grad():

@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import datasets
-import torch
 import tyro
-from accelerate import PartialState
-from experts import answered, answers, with_true
+from experts import answered, answers, begin, with_true
 from PIL import Image
 
 import byteedit
@@ -53,11 +50,7 @@ def make(batch: list[Case], pipe) -> list[dict]:
 
 
 def main(settings: Settings) -> None:
-    torch.set_num_threads(1)
-    datasets.disable_progress_bars()
-    state = PartialState(cpu=not torch.accelerator.is_available())
-    pipe = byteedit.ByteEditInpaintPipeline.from_pretrained(settings.model).to(state.device)
-    pipe.set_progress_bar_config(disable=True)
+    state, pipe = begin(settings.model)
     with state.main_process_first():
         claim(settings.output / "shards", {"model": settings.model, "answers": ANSWERS})
     columns = COHERENCE.features(COHERENCE.required, decoded=True)

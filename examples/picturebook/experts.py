@@ -33,12 +33,12 @@ from byteedit.evaluation.systems import answer
 from byteedit.image import to_tensor
 from byteedit.picturebook import PAGE
 
-COUNTS = {"train": (700, 60, 540), "validation": (40, 16, 32), "test": (120, 60, 60)}
+COUNTS = {"train": (1440, 360, 1080), "validation": (160, 60, 160), "test": (120, 60, 60)}
 """Cases of each of `TASKS`. More may be asked for later: what is there already stays."""
 ANSWERS = ((8, None, 1.0), (8, 1.0, 1.0), (5, None, 1.0), (4, 1.0, 1.0))
 """Denoising steps, guidance (None: the model's own) and strength of each answer to a case; below 1 the true picture is
 noised, at 1 there is only noise."""
-HASTY = (1000, 0, 600)
+HASTY = COUNTS["train"]
 """Further cases of the train split, a number of each of `TASKS`, that only the aesthetic reward learns from."""
 HASTY_ANSWERS = ((8, 1.0, 1.0), (4, 1.0, 1.0), (2, 1.0, 0.5), (3, 1.0, 0.67))
 WAYS = {"answers": ANSWERS, "hasty": HASTY_ANSWERS}  # by the folder that they are kept in
@@ -128,12 +128,18 @@ def pixels(rows) -> Iterator[dict]:
         yield {"image": row["image"], "mask": nothing}
 
 
-def main(settings: Settings) -> None:
+def begin(model: str) -> tuple[PartialState, byteedit.ByteEditInpaintPipeline]:
+    """This process among the others, and the pipeline on its device."""
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
     state = PartialState(cpu=not torch.accelerator.is_available())
-    pipe = byteedit.ByteEditInpaintPipeline.from_pretrained(settings.model).to(state.device)
+    pipe = byteedit.ByteEditInpaintPipeline.from_pretrained(model).to(state.device)
     pipe.set_progress_bar_config(disable=True)
+    return state, pipe
+
+
+def main(settings: Settings) -> None:
+    state, pipe = begin(settings.model)
     columns = CANDIDATES.features({*CANDIDATES.required, *CANDIDATES.optional}, decoded=True)
     columns["marks"] = datasets.List(datasets.Value("float32"))
     for name, ways in WAYS.items():

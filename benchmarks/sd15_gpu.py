@@ -1,0 +1,152 @@
+"""What edits and steps of feedback learning take on a GPU, with Stable Diffusion 1.5's inpainting architecture.
+
+    python benchmarks/sd15_gpu.py --record
+
+Full sizes, random weights, 512 px. Edits: float16, one picture, in diffusers' 50 steps and the paper's 20 with
+guidance, in 8 and 4 without, in alternation: the median, and the ratio to 20 with guidance. Feedback learning: bf16,
+a LoRA, two rewards of ImageReward's architecture; our step (20, 15, 10 steps, L_reg and VGG16) beside ReFL's as
+published, in alternation. Seconds are the wall's, memory is the most that CUDA held. `--tiny` tries the script out.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from byteedit.training.base import place
+from byteedit.training.boost import PeflSettings
+from byteedit.training.loop import begin
+from edit import editor, scene
+from fast import filing, median
+from feedback_step import REFL_LAST, Bench
+from sd15_step import SD15, TINY, build, prepare
+
+EDITS = {"50cfg": (50, 7.5), "20cfg": (20, 7.5), "8": (8, 1.0), "4": (4, 1.0)}  # steps and guidance
+
+
+class Paper(Bench):
+    """The models of paper scale, with a batch; the steps are those of `Bench`."""
+
+    def __init__(self, sizes: dict, settings: PeflSettings, device: str):
+        with torch.device(device):
+            self.pipe, self.feedback = prepare(sizes, settings)
+        self.accelerator = begin(settings)
+        place(self.pipe.to(device), self.accelerator)
+        self.unet = self.pipe.unet.requires_grad_(False).train()
+        for name, value in self.unet.named_parameters():
+            value.requires_grad_("lora" in name)
+        self.vae, self.scheduler = self.pipe.vae, self.feedback.scheduler
+        rewards = [rate.__self__ for rate, _ in self.feedback.rewards.values()]
+        for reward in rewards if settings.mixed_precision == "bf16" else ():
+            reward.bfloat16()
+        self.reward = rewards[0]
+        size, batch = settings.size, settings.batch_size
+        mask = torch.zeros(batch, 1, size, size, device=device)
+        mask[:, :, size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = 1
+        self.batch = {
+            "image": torch.rand(batch, 3, size, size, device=device) * 2 - 1,
+            "mask": mask,
+            "prompt": ["a small red balloon"] * batch,
+            "noise": torch.randn(batch, 4, size // 8, size // 8, device=device),
+        }
+
+    def ours(self) -> None:
+        self.feedback.loss(self.unet, self.batch)["loss"].backward()
+
+
+def timed(call: Callable[[], None], device: str) -> tuple[float, float]:
+    """Wall seconds of a call, and the most memory that it held, in GB."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    call()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began, torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else 0.0
+
+
+def edits(sizes: dict, size: int, rounds: int, device: str, file: Callable[..., None]) -> None:
+    """Time and memory of each kind of edit."""
+    with torch.device(device):
+        pipe = build(sizes)
+    pipe = pipe.to(device, torch.float16 if device == "cuda" else torch.float32)
+    picture = scene(size)
+    kinds = {
+        name: editor(pipe, *picture, device, {"num_inference_steps": steps, "guidance_scale": guidance})
+        for name, (steps, guidance) in EDITS.items()
+    }
+    found = [{name: timed(edit, device) for name, edit in kinds.items()} for _ in range(rounds + 1)][1:]
+    times = {name: np.array([each[name][0] for each in found]) for name in kinds}
+    for name, seconds in times.items():
+        file(f"bench.sd15_gpu.edit_ms.{name}", *median(1000 * seconds), rounds)
+    for name in ("8", "4"):
+        file(f"bench.sd15_gpu.edit_20cfg_over_{name}", *median(times["20cfg"] / times[name]), rounds)
+    peak = max(each["20cfg"][1] for each in found)
+    file("bench.sd15_gpu.edit_peak_gb", peak, peak, peak, rounds)
+
+
+def feedback(sizes: dict, settings: PeflSettings, rounds: int, device: str, file: Callable[..., None]) -> None:
+    """Time and memory of a step of ours and of ReFL's."""
+    bench = Paper(sizes, settings, device)
+    lasts = cycle(range(REFL_LAST))
+    steps = {"ours": bench.ours, "refl": lambda: bench.refl_step(next(lasts))}
+    found = []
+    for turn in range(rounds + 1):
+        names = list(steps) if turn % 2 else list(steps)[::-1]
+        with bench.accelerator.autocast():
+            each = {name: timed(steps[name], device) for name in names}
+        bench.unet.zero_grad()
+        found += [each] if turn else []
+    times = {name: np.array([each[name][0] for each in found]) for name in steps}
+    for name, seconds in times.items():
+        file(f"bench.sd15_gpu.step_s.{name}", *median(seconds), rounds)
+        peak = max(each[name][1] for each in found)
+        file(f"bench.sd15_gpu.step_peak_gb.{name}", peak, peak, peak, rounds)
+    drawn = np.random.default_rng(0).integers(rounds, size=(2000, rounds))
+    ratios = times["refl"][drawn].sum(1) / times["ours"][drawn].sum(1)
+    ratio = times["refl"].sum() / times["ours"].sum()
+    file("bench.sd15_gpu.refl_over_ours", ratio, *np.quantile(ratios, [0.025, 0.975]), rounds)
+
+
+def main() -> None:
+    """Measure, print and, if asked, record."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--size", type=int, default=512, help="height and width of the pictures, in pixels")
+    parser.add_argument("--batch", type=int, default=4, help="pictures in a step of feedback learning")
+    parser.add_argument("--rounds", type=int, default=10, help="of each kind; a multiple of 10 is fair to ReFL")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="small models, to try this script")
+    parser.add_argument("--record", action="store_true", help="keep the figures in docs/results.json")
+    options = parser.parse_args()
+    if options.record and (options.tiny or options.device != "cuda"):
+        parser.error("only full sizes on a GPU are filed; leave --tiny and --device out.")
+    sizes = TINY if options.tiny else SD15
+    if options.device == "cuda":
+        print(torch.cuda.get_device_name())
+    file = filing("python benchmarks/sd15_gpu.py --record", options.record)
+    edits(sizes, options.size, options.rounds, options.device, file)
+    with TemporaryDirectory() as output:
+        settings = PeflSettings(
+            output=Path(output),
+            base="stable-diffusion-1.5's architecture",
+            data="picturebook",
+            rewards={"aesthetic": 1, "alignment": 1},
+            size=options.size,
+            batch_size=options.batch,
+            rank=16,
+            decode_checkpointing=True,
+            mixed_precision="bf16" if options.device == "cuda" else "no",
+            steps=1,
+            lr=1e-4,
+        )
+        feedback(sizes, settings, options.rounds, options.device, file)
+
+
+if __name__ == "__main__":
+    main()
