@@ -209,10 +209,17 @@ def test_two_visitors_never_see_each_other_s_pictures(open_page):
     assert second.locator("#be-stage .be-open").count() == 0
 
 
+def below(page, one: str, other: str) -> bool:
+    """Whether one part of the page lies below another."""
+    return page.locator(one).bounding_box()["y"] > page.locator(other).bounding_box()["y"]
+
+
 def test_a_phone(open_page):
     page, _ = open_page(PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert below(page, "#be-edit", "#be-examples")  # what can be opened comes first,
     example(page)
+    assert below(page, "#be-examples", "#be-edit")  # then what can be done
     page.click("[data-do=clear]")
     page.locator("#be-stage canvas").scroll_into_view_if_needed()
     box = page.locator("#be-stage canvas").bounding_box()
