@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -61,18 +60,3 @@ def test_the_base_trains_from_an_autoencoder_and_saves_a_pipeline(tmp_path):
     base = [str(SCRIPTS / "train_base.py"), "--vae", str(tmp_path / "vae" / "vae"), "--pool", "60", "--batch", "2"]
     assert start([*base, "--steps", "3"], tmp_path / "base").wait(timeout=300) == 0
     assert (tmp_path / "base" / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors").stat().st_size < 33e6
-
-
-def test_rows_with_hidden_things_are_shared_out(monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    import hidden
-
-    rows = list(hidden.rows("validation", 20))
-    masks = [np.asarray(row["mask"]) > 0 for row in rows]
-    named = [any(kind in row["caption"] for kind in hidden.KINDS) for row in rows]
-    beyond = [any(side.all() for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])) for mask in masks]
-    assert len(rows) == 20 and sum(named) == 13
-    assert sum(a and b for a, b in zip(named, beyond, strict=True)) == 5
-    again = list(hidden.rows("validation", 20))
-    assert [row["caption"] for row in again] == [row["caption"] for row in rows]
-    assert next(hidden.rows("train", 4))["image"].tobytes() not in {row["image"].tobytes() for row in rows}

@@ -50,13 +50,8 @@ def normalize(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Ten
     return (0.5 * image + 0.5 - mean) / std
 
 
-@torch.no_grad()
 def residual(image: Tensor, gain: float) -> Tensor:
-    """tanh(gain (x - the mean of 3 x 3 around it)), (B, 3, H, W) twice; at the border, of what there is.
-
-    Without gradient: it tells pictures apart by what a decoder leaves, a level or two high, and so steeply that a model
-    that learns from a reward would learn of little else.
-    """
+    """tanh(gain (x - the mean of 3 x 3 around it)), (B, 3, H, W) twice; at the border, of what there is."""
     return torch.tanh(gain * (image - F.avg_pool2d(image, 3, stride=1, padding=1, count_include_pad=False)))
 
 
