@@ -21,7 +21,7 @@ from byteedit.app.photo import Photo, alpha_mask, data_address, mask_copy, open_
 from byteedit.app.session import Session
 from byteedit.app.settings import Settings
 from byteedit.app.showing import compared, copy_of, progress, thumbs, told
-from byteedit.app.wording import said
+from byteedit.app.wording import in_words, said
 from byteedit.cli.pictures import Edit, Erase, Outpaint, PictureCommand
 from byteedit.cli.work import default_loras
 
@@ -67,10 +67,16 @@ class Events:
 
     # Pictures and masks come in
 
-    @said
     def open_photo(self, session: Session, path: str | None):
-        """Work on an uploaded file; the file itself is taken off the disk at once."""
-        session.open(self._photo(path, "image"))
+        """Work on an uploaded file; the file itself is taken off the disk at once. The field is emptied in any case:
+        one that holds a file takes no other.
+        """
+        try:
+            with in_words():
+                session.open(self._photo(path, "image"))
+        except gr.Error as error:
+            gr.Warning(error.message, title=error.title)
+            return gr.skip(), gr.skip(), None
         return self._opened(session), thumbs(session), None
 
     @said
