@@ -24,7 +24,7 @@ from byteedit.training.loop import begin
 from edit import editor, scene
 from fast import filing, median
 from feedback_step import REFL_LAST, Bench
-from sd15_step import SD15, TINY, build, prepare
+from sd15_step import SD15, TINY, build, prepare, settings_for
 
 EDITS = {"50cfg": (50, 7.5), "20cfg": (20, 7.5), "8": (8, 1.0), "4": (4, 1.0)}  # steps and guidance
 
@@ -37,9 +37,7 @@ class Paper(Bench):
             self.pipe, self.feedback = prepare(sizes, settings)
         self.accelerator = begin(settings)
         place(self.pipe.to(device), self.accelerator)
-        self.unet = self.pipe.unet.requires_grad_(False).train()
-        for name, value in self.unet.named_parameters():
-            value.requires_grad_("lora" in name)
+        self.unet = self.pipe.unet.train()
         self.vae, self.scheduler = self.pipe.vae, self.feedback.scheduler
         rewards = [rate.__self__ for rate, _ in self.feedback.rewards.values()]
         for reward in rewards if settings.mixed_precision == "bf16" else ():
@@ -132,19 +130,8 @@ def main() -> None:
     file = filing("python benchmarks/sd15_gpu.py --record", options.record)
     edits(sizes, options.size, options.rounds, options.device, file)
     with TemporaryDirectory() as output:
-        settings = PeflSettings(
-            output=Path(output),
-            base="stable-diffusion-1.5's architecture",
-            data="picturebook",
-            rewards={"aesthetic": 1, "alignment": 1},
-            size=options.size,
-            batch_size=options.batch,
-            rank=16,
-            decode_checkpointing=True,
-            mixed_precision="bf16" if options.device == "cuda" else "no",
-            steps=1,
-            lr=1e-4,
-        )
+        precision = "bf16" if options.device == "cuda" else "no"
+        settings = settings_for(Path(output), options.size, options.batch, rank=16, mixed_precision=precision)
         feedback(sizes, settings, options.rounds, options.device, file)
 
 

@@ -60,6 +60,22 @@ def build(sizes: dict) -> byteedit.ByteEditInpaintPipeline:
     )
 
 
+def settings_for(output: Path, size: int, batch: int, **more) -> PeflSettings:
+    """One step on both rewards, into a LoRA, at `size` pixels."""
+    return PeflSettings(
+        output=output,
+        base="stable-diffusion-1.5's architecture",
+        data="picturebook",
+        rewards={"aesthetic": 1, "alignment": 1},
+        size=size,
+        batch_size=batch,
+        decode_checkpointing=True,
+        steps=1,
+        lr=1e-4,
+        **more,
+    )
+
+
 def prepare(sizes: dict, settings: PeflSettings) -> tuple[byteedit.ByteEditInpaintPipeline, Feedback]:
     """All models, and the objective; a LoRA is all that is trained."""
     torch.manual_seed(0)
@@ -100,19 +116,7 @@ def main() -> None:
         parser.error("what --tiny measures is no figure; leave one of them out.")
     began = time.monotonic()
     with TemporaryDirectory() as output:
-        settings = PeflSettings(
-            output=Path(output),
-            base="stable-diffusion-1.5's architecture",
-            data="picturebook",
-            rewards={"aesthetic": 1, "alignment": 1},
-            size=options.size,
-            batch_size=options.batch,
-            rank=options.rank,
-            decode_checkpointing=True,
-            steps=1,
-            lr=1e-4,
-            log_every=1,
-        )
+        settings = settings_for(Path(output), options.size, options.batch, rank=options.rank, log_every=1)
         step(TINY if options.tiny else SD15, settings)
         print((settings.output / "log.jsonl").read_text().strip())
     peak = resident("VmHWM") / 1e9
