@@ -75,8 +75,8 @@ def test_what_lacks_to_full_patches_is_mirrored():
     reward, image = build(), torch.rand(1, 3, 27, 21)
     whole = torch.from_numpy(np.pad(image.numpy(), ((0, 0), (0, 0), (0, 1), (0, 3)), mode="reflect"))
     torch.testing.assert_close(reward(image), reward(whole)[..., :27, :21])
-    assert mirrored(3, 8) == [0, 1, 2, 1, 0, 1, 2, 1]
-    assert mirrored(1, 3) == [0, 0, 0]
+    assert mirrored(torch.arange(3), 0, 8).tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
+    assert mirrored(torch.arange(1), 0, 3).tolist() == [0, 0, 0]
 
 
 def test_it_sees_images_at_the_size_it_asks_for():

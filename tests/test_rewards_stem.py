@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from transformers import AutoModel
 
 from byteedit.rewards.pixels import residual
@@ -74,6 +75,13 @@ def test_the_residual_is_what_differs_from_around_whatever_the_brightness():
     image[..., 2, 2] = 9 / 255
     assert torch.allclose(residual(image, 4.0)[0, 0, 2, 2], torch.tanh(torch.tensor(4 * 8 / 255)))
     assert torch.allclose(residual(image + 0.5, 4.0), residual(image, 4.0), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(7, 5), (1, 4), (2, 2)])
+def test_around_a_pixel_is_what_the_picture_has_there(size):
+    image = torch.rand(2, 3, *size) * 2 - 1
+    around = F.avg_pool2d(image, 3, stride=1, padding=1, count_include_pad=False)
+    torch.testing.assert_close(residual(image, 4.0), torch.tanh(4.0 * (image - around)), atol=1e-5, rtol=0)
 
 
 def test_a_coherence_reward_with_a_residual_takes_any_size():

@@ -90,11 +90,7 @@ class CoherenceReward(PreTrainedModel):
         height, width = pixels.shape[-2:]
         patch = self.config.vit_config.patch_size
         down, across = -(-height // patch), -(-width // patch)  # patches
-        rows, columns = (
-            torch.tensor(mirrored(length, count * patch), device=pixels.device)
-            for length, count in ((height, down), (width, across))
-        )
-        whole = pixels.index_select(-2, rows).index_select(-1, columns)
+        whole = mirrored(mirrored(pixels, -2, down * patch), -1, across * patch)
         tokens = self.vit(whole, interpolate_pos_encoding=True).last_hidden_state[:, 1:]  # (B, down * across, D)
         patches = self.head(tokens).transpose(1, 2).unflatten(2, (down, across))  # (B, patch², down, across)
         return F.pixel_shuffle(patches, patch)[..., :height, :width]
@@ -135,10 +131,14 @@ class CoherenceReward(PreTrainedModel):
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
 
-def mirrored(length: int, target: int) -> list[int]:
-    """Indices forth and back until there are `target`: 3, 8 -> 0 1 2 1 0 1 2 1."""
+def mirrored(pixels: Tensor, dim: int, target: int) -> Tensor:
+    """Forth and back along `dim` until there are `target`, 3 -> 8 as 0 1 2 1 0 1 2 1; as it is where there are."""
+    length = pixels.shape[dim]
+    if length == target:
+        return pixels
     forth_and_back = [*range(length), *range(length - 2, 0, -1)]
-    return (forth_and_back * target)[:target]
+    numbers = (forth_and_back * target)[:target]
+    return pixels.index_select(dim, torch.tensor(numbers, device=pixels.device))
 
 
 AutoConfig.register(CoherenceRewardConfig.model_type, CoherenceRewardConfig, exist_ok=True)
