@@ -12,6 +12,7 @@ import argparse
 import ctypes
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import DDIMScheduler
-from torch import Tensor
 
 import byteedit
 from byteedit.diffusion import decode, encode, encode_image, predict, rollout, x0_of
 from byteedit.rewards import PreferenceReward, PreferenceRewardConfig
+from byteedit.training.base import encode_text
 from byteedit.training.features import TowerFeatures
 from byteedit.training.pefl import Feedback, FeedbackSettings, reward_loss
 from results import record
@@ -38,7 +39,8 @@ class Bench:
     def __init__(self, batch: int):
         torch.manual_seed(0)
         self.pipe = byteedit.ByteEditInpaintPipeline.from_pretrained(byteedit.PICTUREBOOK)
-        self.unet, self.vae = self.pipe.unet, self.pipe.vae.requires_grad_(False)
+        self.pipe.vae.requires_grad_(False)
+        self.unet = self.pipe.unet
         self.scheduler = DDIMScheduler.from_config(self.pipe.scheduler.config)
         tokenizer = self.pipe.tokenizer
         ids = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
@@ -47,50 +49,48 @@ class Bench:
             vision_config={**TOWER, "image_size": 128, "patch_size": 16}, text_config={**TOWER, **ids}, max_length=24
         )
         self.reward = PreferenceReward(config, tokenizer).eval().requires_grad_(False)
-        size = self.unet.config.sample_size * self.pipe.vae_scale_factor
-        mask = torch.zeros(batch, 1, size, size)
-        mask[:, :, size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = 1
-        self.batch = {
-            "image": torch.rand(batch, 3, size, size) * 2 - 1,
-            "mask": mask,
-            "prompt": ["a small red balloon"] * batch,
-            "noise": torch.randn(batch, 4, self.unet.config.sample_size, self.unet.config.sample_size),
-        }
-
-    @torch.no_grad()
-    def text(self, prompt: list[str]) -> Tensor:
-        return self.pipe.encode_prompt(prompt, self.unet.device, 1, False)[0]
-
-    def feedback(self, points: int, part: int) -> Feedback:
-        settings = FeedbackSettings(output=Path("."), steps=1, batch_size=1, lr=1e-4, points=points, part=part)
-        rewards = {"aesthetic": (self.reward.rate, 1.0), "alignment": (self.reward.rate, 1.0)}
-        features = TowerFeatures(self.reward, every=1)
-        return Feedback(self.unet, self.vae, self.text, self.scheduler, rewards, settings, features)
+        self.batch = a_batch(batch, self.unet.config.sample_size, self.pipe.vae_scale_factor)
 
     def ours(self, points: int = 1, part: int = 1) -> Callable[[], None]:
-        feedback = self.feedback(points, part)
+        """A step of ours, forward and backward."""
+        settings = FeedbackSettings(output=Path("."), steps=1, batch_size=1, lr=1e-4, points=points, part=part)
+        rewards = {"aesthetic": (self.reward.rate, 1.0), "alignment": (self.reward.rate, 1.0)}
+        features, text = TowerFeatures(self.reward, every=1), partial(encode_text, self.pipe)
+        feedback = Feedback(self.unet, self.pipe.vae, text, self.scheduler, rewards, settings, features)
         return lambda: feedback.loss(self.unet, self.batch)["loss"].backward()
 
-    def refl(self) -> Callable[[], None]:
-        """Steps with the gradient come in turn, so that an even number of rounds is 34.5 on average."""
-        lasts = cycle(range(REFL_LAST))
-        return lambda: self.refl_step(next(lasts))
+    def refl(self, last: int) -> None:
+        """A step of ReFL's, as `refl_step`."""
+        refl_step(self.pipe, self.scheduler, self.reward, self.batch, last)
 
-    def refl_step(self, last: int) -> None:
-        """One step of ReFL that takes 30 + `last` steps without gradient."""
-        batch = self.batch
-        with torch.no_grad():
-            masked = encode_image(self.vae, batch["image"] * (1 - batch["mask"]))
-        text = self.text(batch["prompt"])
-        condition = encode(self.vae, batch["image"], batch["mask"], text, masked_latents=masked)
-        self.scheduler.set_timesteps(REFL_STEPS, device=self.unet.device)
-        timesteps = self.scheduler.timesteps
-        until = REFL_STEPS - REFL_LAST + last  # how many steps come before the one with the gradient
-        with torch.no_grad():
-            latents = rollout(self.unet, self.scheduler, condition, batch["noise"], timesteps[:until])
-        output = predict(self.unet, self.scheduler, latents, timesteps[until], condition)
-        edited = decode(self.vae, x0_of(self.scheduler, output, timesteps[until], latents))
-        reward_loss(self.reward.rate(edited, batch["prompt"]), "hinge").backward()
+
+def a_batch(size: int, latents: int, scale: int, device: str = "cpu") -> dict:
+    """`size` rows of noise of `latents` by `latents` elements, each of `scale` pixels, a quarter of them masked."""
+    pixels = latents * scale
+    mask = torch.zeros(size, 1, pixels, pixels, device=device)
+    mask[:, :, pixels // 4 : pixels * 3 // 4, pixels // 4 : pixels * 3 // 4] = 1
+    return {
+        "image": torch.rand(size, 3, pixels, pixels, device=device) * 2 - 1,
+        "mask": mask,
+        "prompt": ["a small red balloon"] * size,
+        "noise": torch.randn(size, 4, latents, latents, device=device),
+    }
+
+
+def refl_step(pipe, scheduler, reward, batch: dict, last: int) -> None:
+    """One step of ReFL that takes 30 + `last` steps without gradient, forward and backward."""
+    with torch.no_grad():
+        masked = encode_image(pipe.vae, batch["image"] * (1 - batch["mask"]))
+        text = encode_text(pipe, batch["prompt"])
+    condition = encode(pipe.vae, batch["image"], batch["mask"], text, masked_latents=masked)
+    scheduler.set_timesteps(REFL_STEPS, device=pipe.unet.device)
+    timesteps = scheduler.timesteps
+    until = REFL_STEPS - REFL_LAST + last  # how many steps come before the one with the gradient
+    with torch.no_grad():
+        latents = rollout(pipe.unet, scheduler, condition, batch["noise"], timesteps[:until])
+    output = predict(pipe.unet, scheduler, latents, timesteps[until], condition)
+    edited = decode(pipe.vae, x0_of(scheduler, output, timesteps[until], latents))
+    reward_loss(reward.rate(edited, batch["prompt"]), "hinge").backward()
 
 
 def seconds(step: Callable[[], None], unet) -> float:
@@ -103,7 +103,8 @@ def seconds(step: Callable[[], None], unet) -> float:
 
 def compare(bench: Bench, points: int, rounds: int) -> tuple[float, float, float]:
     """ReFL's time for a gradient point over ours, with a bootstrap interval of 95 % over pairs."""
-    ours, theirs = bench.ours(points), bench.refl()
+    lasts = cycle(range(REFL_LAST))  # in turn, so that a multiple of ten rounds is 34.5 steps on average
+    ours, theirs = bench.ours(points), lambda: bench.refl(next(lasts))
     seconds(ours, bench.unet), seconds(theirs, bench.unet)  # warm up
     pairs = []
     for turn in range(rounds):
@@ -121,7 +122,7 @@ def peak(part: int, batch: int, answer) -> None:
     torch.set_num_threads(1)
     bench = Bench(batch)
     step = bench.ours(part=part)
-    bench.refl_step(0)  # all code is loaded, all gradients are there
+    bench.refl(0)  # all code is loaded, all gradients are there
     ctypes.CDLL("libc.so.6").malloc_trim(0)  # what is free goes back to the system, or it would hide what is taken
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak
     before = resident("VmRSS")

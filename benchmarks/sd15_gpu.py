@@ -23,38 +23,10 @@ from byteedit.training.boost import PeflSettings
 from byteedit.training.loop import begin
 from edit import editor, scene
 from fast import filing, median
-from feedback_step import REFL_LAST, Bench
+from feedback_step import REFL_LAST, a_batch, refl_step
 from sd15_step import SD15, TINY, build, prepare, settings_for
 
 EDITS = {"50cfg": (50, 7.5), "20cfg": (20, 7.5), "8": (8, 1.0), "4": (4, 1.0)}  # steps and guidance
-
-
-class Paper(Bench):
-    """The models of paper scale, with a batch; the steps are those of `Bench`."""
-
-    def __init__(self, sizes: dict, settings: PeflSettings, device: str):
-        with torch.device(device):
-            self.pipe, self.feedback = prepare(sizes, settings)
-        self.accelerator = begin(settings)
-        place(self.pipe.to(device), self.accelerator)
-        self.unet = self.pipe.unet.train()
-        self.vae, self.scheduler = self.pipe.vae, self.feedback.scheduler
-        rewards = [rate.__self__ for rate, _ in self.feedback.rewards.values()]
-        for reward in rewards if settings.mixed_precision == "bf16" else ():
-            reward.bfloat16()
-        self.reward = rewards[0]
-        size, batch = settings.size, settings.batch_size
-        mask = torch.zeros(batch, 1, size, size, device=device)
-        mask[:, :, size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = 1
-        self.batch = {
-            "image": torch.rand(batch, 3, size, size, device=device) * 2 - 1,
-            "mask": mask,
-            "prompt": ["a small red balloon"] * batch,
-            "noise": torch.randn(batch, 4, size // 8, size // 8, device=device),
-        }
-
-    def ours(self) -> None:
-        self.feedback.loss(self.unet, self.batch)["loss"].backward()
 
 
 def timed(call: Callable[[], None], device: str) -> tuple[float, float]:
@@ -89,17 +61,28 @@ def edits(sizes: dict, size: int, rounds: int, device: str, file: Callable[..., 
     file("bench.sd15_gpu.edit_peak_gb", peak, peak, peak, rounds)
 
 
-def feedback(sizes: dict, settings: PeflSettings, rounds: int, device: str, file: Callable[..., None]) -> None:
+def learning(sizes: dict, settings: PeflSettings, rounds: int, device: str, file: Callable[..., None]) -> None:
     """Time and memory of a step of ours and of ReFL's."""
-    bench = Paper(sizes, settings, device)
-    lasts = cycle(range(REFL_LAST))
-    steps = {"ours": bench.ours, "refl": lambda: bench.refl_step(next(lasts))}
+    with torch.device(device):
+        pipe, feedback = prepare(sizes, settings)
+    accelerator = begin(settings)
+    place(pipe.to(device), accelerator)
+    pipe.unet.train()
+    rewards = [rate.__self__ for rate, _ in feedback.rewards.values()]
+    for reward in rewards if settings.mixed_precision == "bf16" else ():
+        reward.bfloat16()
+    scale = pipe.vae_scale_factor
+    batch, lasts = a_batch(settings.batch_size, settings.size // scale, scale, device), cycle(range(REFL_LAST))
+    steps = {
+        "ours": lambda: feedback.loss(pipe.unet, batch)["loss"].backward(),
+        "refl": lambda: refl_step(pipe, feedback.scheduler, rewards[0], batch, next(lasts)),
+    }
     found = []
     for turn in range(rounds + 1):
         names = list(steps) if turn % 2 else list(steps)[::-1]
-        with bench.accelerator.autocast():
+        with accelerator.autocast():
             each = {name: timed(steps[name], device) for name in names}
-        bench.unet.zero_grad()
+        pipe.unet.zero_grad()
         found += [each] if turn else []
     times = {name: np.array([each[name][0] for each in found]) for name in steps}
     for name, seconds in times.items():
@@ -132,7 +115,7 @@ def main() -> None:
     with TemporaryDirectory() as output:
         precision = "bf16" if options.device == "cuda" else "no"
         settings = settings_for(Path(output), options.size, options.batch, rank=16, mixed_precision=precision)
-        feedback(sizes, settings, options.rounds, options.device, file)
+        learning(sizes, settings, options.rounds, options.device, file)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ def packages(path: Path) -> set[str]:
 
 MODULES = [path for path in sources(PACKAGE) if path != PACKAGE / "__init__.py"]
 JUDGES = {
+    "best_of",
     "compare",
     "content",
     "evaluate",

@@ -3,7 +3,9 @@
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,6 +85,33 @@ def test_answers_of_other_weights_are_not_taken_for_these(compare, tmp_path, mon
     write(tmp_path / "loras" / "fast4", 7, Schedule.trained(4, 3, "masked", "trailing"))
     with pytest.raises(ValueError, match="was begun with other settings: lora was"):
         compare.run("fast4", settings, state)
+
+
+def test_the_best_of_several_answers_is_by_rewards_and_by_the_judge(compare, tmp_path, monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("best_of", EXAMPLE.with_name("best_of.py"))
+    best_of = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(best_of)
+    for module in (compare, best_of):
+        monkeypatch.setattr(module, "TASKS", ("editing",))
+    bright = SimpleNamespace(score=lambda images, prompts: [float(np.mean(np.asarray(image))) for image in images])
+    monkeypatch.setattr(best_of, "open_reward", lambda text: bright)
+    marked = []
+    monkeypatch.setattr(compare, "show", lambda key, found, record: marked.append((key, found["editing.coherence"].n)))
+    best_of.main(best_of.Settings(limit=2, of=3, output=tmp_path / "out"))
+    assert marked == [(f"best_of.{name}", 2) for name in ("judge", "aesthetic", "alignment", "both")]
+    asked = compare.Settings(
+        names=("baseline20", *best_of_names(3)), split="validation", output=tmp_path / "out", limit=2
+    )
+    compare.run("baseline20", asked, compare.PartialState(cpu=True))
+    for number, case in enumerate(cases("editing", "validation")[:2]):
+        first, *noises = (compare.read(name, case, asked) for name in asked.names)
+        assert (first == noises[0]).all() and (first != noises[1]).any() and (first != noises[2]).any()
+        brightest = best_of.by_rewards(replace(asked, names=best_of_names(3)), tmp_path)["both"][number]
+        assert noises[brightest].mean() == max(image.mean() for image in noises)
+
+
+def best_of_names(of):
+    return tuple(f"baseline20-noise{n}" for n in range(of))
 
 
 @pytest.mark.slow

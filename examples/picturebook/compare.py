@@ -10,7 +10,7 @@ marks; the win rate is the paper's, (G + S) / ((G + S) + (S + B)), with a bootst
 
 import shlex
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,6 +35,7 @@ from byteedit.provenance import sha256
 ROOT = Path(__file__).resolve().parents[2]
 SHEET = 8  # cases of each task on a sheet
 HEADING = 15  # pixels above a sheet
+NOISES = 7_777_000  # from the seed of a case's noise to the next
 SOLVERS = {"lcm": LCMScheduler, "dpm++": DPMSolverMultistepScheduler}  # beside the checkpoint's own, DDIM
 
 
@@ -47,6 +48,7 @@ class System:
     guidance_scale: float | None = None
     init: Literal["noise", "masked"] | None = None
     solver: Literal["", "lcm", "dpm++"] = ""
+    noise: int = 0  # added to each case's seed, NOISES times
 
 
 SYSTEMS = {
@@ -114,6 +116,7 @@ def run(name: str, settings: Settings, state: PartialState) -> None:
     options = {"guidance_scale": asked.guidance_scale, "num_inference_steps": asked.steps, "init": asked.init}
     for task, missing in todo.items():
         mine = missing[state.process_index :: state.num_processes]
+        mine = [replace(case, seed=case.seed + asked.noise * NOISES) for case in mine]
         for case, image in zip(mine, tqdm(answers(pipe, mine, **options), f"{name} {task}", len(mine)), strict=True):
             Image.fromarray(image).save(folder / f"{case.id}.png")
 
