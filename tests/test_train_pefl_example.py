@@ -102,8 +102,7 @@ def test_presets_are_settings():
     for settings in (small, paper):
         assert (settings.T, settings.T1, settings.T2, settings.weight) == (20, 15, 10, 0.01)
     assert (small.base, small.data, small.rewards) == ("picturebook", "picturebook", {"aesthetic": 1, "alignment": 1})
-    assert {small.place(name) for name in small.rewards} == {f".runs/rewards/{name}" for name in small.rewards}
-    assert small.place("coherence") == f"{byteedit.REWARDS}/coherence"
+    assert all(small.place(name) == f"{byteedit.REWARDS}/{name}" for name in [*small.rewards, "coherence"])
     assert (paper.lr, paper.warmup, paper.ema_decay, paper.rank) == (2e-6, 1000, 0.9999, 0)
     assert paper.features == "timm/vgg16.tv_in1k"
     assert paper.place("imagereward") == "imagereward"

@@ -9,6 +9,8 @@ import torch
 from datasets import Dataset
 from PIL import Image
 
+import byteedit
+from byteedit.rewards.opening import open_reward
 from byteedit.training.reward import Coherence, Preference, coherence_loss, freeze, open_rows, preference_loss
 from byteedit.training.towers import build
 from toy_rewards import (
@@ -178,3 +180,10 @@ def test_a_tower_comes_from_vit_and_rewards_go_on_from_rewards(tokenizer, tmp_pa
     first.save_pretrained(tmp_path / "first")
     again = build(settings_for(tmp_path / "out", "aesthetic", model=str(tmp_path / "first")))
     assert torch.equal(again.mlp[0].weight, first.mlp[0].weight)
+
+
+@pytest.mark.parametrize("name", ["aesthetic", "coherence"])
+def test_a_reward_that_ships_goes_by_its_name(tmp_path, name):
+    model = build(settings_for(tmp_path / "out", name, model=name))
+    shipped = open_reward(f"{byteedit.REWARDS}/{name}")
+    assert all(torch.equal(value, shipped.state_dict()[key]) for key, value in model.state_dict().items())

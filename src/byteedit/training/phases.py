@@ -127,9 +127,9 @@ def open_models(settings: FastSettings, kept: Kept | None = None) -> tuple[ByteE
         ValueError: `tuned` or `discriminator` is not what it should be.
     """
     pipe = open_base(settings)
-    model = settings.place("coherence") if settings.discriminator == "coherence" else settings.discriminator
-    wanted = {"reward": "coherence", "model": model, "architecture": settings.architecture, "data": settings.data}
-    discriminator = build(RewardSettings(**wanted, output=settings.output, steps=0, batch_size=0, lr=0.0))
+    wanted = {"reward": "coherence", "model": settings.discriminator, "architecture": settings.architecture}
+    unused = {"data": settings.data, "output": settings.output, "steps": 0, "batch_size": 0, "lr": 0.0}
+    discriminator = build(RewardSettings(**wanted, **unused))
     if kept:
         pipe.unet.load_state_dict(kept["generator"], strict=False)
         discriminator.load_state_dict(kept["discriminator"], strict=False)

@@ -72,8 +72,8 @@ class RewardSettings(Settings):
     check: bool = True
     """Decode all images once before training and leave broken ones out; without, a broken image stops the run."""
     model: str = ""
-    """Reward to start from (folder or hub name), or a BLIP or ViT checkpoint of transformers to take towers from;
-    without, weights are new and `architecture` says of which sizes."""
+    """Reward to start from (folder, hub name, or aesthetic, alignment or coherence for those that ship), or a BLIP or
+    ViT of transformers to take towers from; without, weights are new and `architecture` says of which sizes."""
     tokenizer: str = "bert-base-uncased"
     """Tokenizer of a new model: folder or hub name, or picturebook for the one that ships."""
     architecture: Fixed[dict[str, Any]] = field(default_factory=dict)

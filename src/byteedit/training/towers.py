@@ -3,6 +3,8 @@
 Nothing here is trained. Sources: BLIP (arXiv 2201.12086) and ViT (arXiv 2010.11929), as transformers has them.
 """
 
+from pathlib import Path
+
 import torch.nn.functional as F
 from torch import nn
 from transformers import (
@@ -16,6 +18,7 @@ from transformers import (
 
 import byteedit
 from byteedit.rewards import CoherenceReward, CoherenceRewardConfig, PreferenceReward, PreferenceRewardConfig
+from byteedit.rewards.opening import SHIPPED
 from byteedit.training.reward import RewardSettings
 
 __all__ = ["build"]
@@ -31,10 +34,11 @@ def build(settings: RewardSettings) -> PreferenceReward | CoherenceReward:
     wanted = CoherenceReward if settings.reward == "coherence" else PreferenceReward
     if not settings.model:
         return new_coherence(settings) if wanted is CoherenceReward else new_preference(settings)
-    config = AutoConfig.from_pretrained(settings.model)
+    place = str(Path(byteedit.REWARDS) / settings.model) if settings.model in SHIPPED else settings.model
+    config = AutoConfig.from_pretrained(place)
     kind = config.model_type
     if kind == wanted.config_class.model_type:
-        model = wanted.from_pretrained(settings.model)
+        model = wanted.from_pretrained(place)
         return with_residual(model, settings) if wanted is PreferenceReward else model
     if wanted is PreferenceReward and kind == "blip":
         return preference_from_blip(settings, config.architectures or [])
