@@ -42,6 +42,9 @@ def record(key: str, value: float, low: float, high: float, n: int, command: str
 
 
 def commit(folder: Path) -> str:
-    """The commit that is checked out, short; with "+" where tracked files differ from it."""
-    git = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-    return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
+    """The commit that is checked out, short; with "+" where tracked files other than pages and docs differ from it."""
+    git = ["git", "-C", str(folder)]
+    name = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], check=True, capture_output=True, text=True).stdout
+    but = [":(top)", ":(top,exclude)docs", ":(top,exclude)*.md"]
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *but], check=False).returncode
+    return name.strip() + "+" * bool(changed)

@@ -180,7 +180,7 @@ def grid(prefix: str, results: dict[str, dict]) -> str:
         name, rest = pattern.fullmatch(key).groups()
         words, form = meaning(key, rest)
         value, low, high = (form.format(result[end]) for end in ("value", "low", "high"))
-        cells.setdefault(words, {})[name] = f"{value} ({low} to {high})" if low < high else value
+        cells.setdefault(words, {})[name] = f"{value} ({low} to {high})" if result["low"] < result["high"] else value
     names = dict.fromkeys(pattern.fullmatch(key)[1] for key in chosen)
     lines = ["| | " + " | ".join(cells) + " |", "|---" * (len(cells) + 1) + "|"]
     for name in sorted(names, key=lambda name: name.startswith(BASELINES)):
@@ -218,8 +218,13 @@ def row(key: str, rest: str, result: dict) -> str:
 
 def source(results: dict[str, dict]) -> str:
     """Which commands measured these results, at which commits."""
-    runs = sorted({(result["command"], result["commit"][:7]) for result in results.values()})
+    runs = sorted({(result["command"], short(result["commit"])) for result in results.values()})
     return "Measured by " + ", ".join(f"`{command}` at {commit}" for command, commit in runs) + "."
+
+
+def short(commit: str) -> str:
+    """Seven digits of a commit, and "+" where files differed from it."""
+    return commit[:7] + "+" * commit.endswith("+")
 
 
 if __name__ == "__main__":

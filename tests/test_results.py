@@ -39,6 +39,23 @@ def test_record(record, path):
     assert [file.name for file in path.parent.glob("results*")] == ["results.json"]
 
 
+def test_a_commit_says_whether_code_differs_from_it(record, path, monkeypatch):
+    import results
+
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(path.parent)]
+    for name in ("code.py", "README.md", "docs/results.json"):
+        (path.parent / name).parent.mkdir(exist_ok=True)
+        (path.parent / name).write_text("1")
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "second"], check=True)
+    (path.parent / "README.md").write_text("2")
+    (path.parent / "docs" / "results.json").write_text("2")
+    clean = results.commit(path.parent / "docs")
+    assert len(clean) == 12
+    (path.parent / "code.py").write_text("2")
+    assert results.commit(path.parent / "docs") == f"{clean}+"
+
+
 @pytest.mark.parametrize(
     ("figure", "words"),
     [
