@@ -8,6 +8,7 @@ from PIL import Image
 from byteedit.evaluation.benchmarks import EditCase
 from byteedit.evaluation.systems import answer_to, open_system
 from byteedit.evaluation.systems.chain import Edit, chain_latents, chain_pixels, drift, edit_latents, regions
+from byteedit.provenance import weights_sha256
 
 SETTINGS = {"num_inference_steps": 1, "guidance_scale": 1.0}
 
@@ -88,6 +89,17 @@ def test_emilie_edits_region_by_region(pipe, tmp_path, page, keep):
     chain = {"latents": chain_latents, "pixels": chain_pixels}[keep]
     assert len(parts) == 2
     assert np.array_equal(found, chain(pipe, page, parts, **SETTINGS)[-1])
+
+
+def test_emilie_s_settings_are_those_it_runs_with(pipe, tmp_path):
+    pipe.register_to_config(num_inference_steps=7, guidance_scale=1.75)
+    pipe.save_pretrained(tmp_path)
+    own = {"system": "emilie", "model": str(tmp_path), "keep": "latents", "most": 10, "dtype": "float32"}
+    own |= {"weights": weights_sha256(tmp_path), "num_inference_steps": 7, "guidance_scale": 1.75, "size": [64, 64]}
+    assert open_system(f"emilie:{tmp_path}").settings == own
+    assert open_system(f"emilie:{tmp_path},steps=20").settings == own | {"num_inference_steps": 20}
+    asked = {"num_inference_steps": 20, "guidance_scale": 2.5}
+    assert open_system(f"emilie:{tmp_path},steps=20,guidance=2.5").settings == own | asked
 
 
 def test_a_latent_edit_is_the_pipeline_s_own_inside_the_mask(pipe, page):

@@ -164,7 +164,7 @@ def test_scores_of_models_and_of_whole_sets(settings, model, tmp_path):
     asked = settings(scores=(f"clip:{place}", f"sets:{place}"), prompt="rich")
     figures = evaluate(asked, said.append)[model]
     assert {"editing.clip.full", "editing.clip.rich", "editing.clip_w.simple"} <= figures.keys()
-    assert figures["sets.clip_fid"].value > 0 and figures["sets.clip_kid"].n == 3
+    assert figures["editing.clip_fid"].value > 0 and figures["editing.clip_kid"].n == 3
     assert read_lines(folder_of(asked.output, model))[0]["prompt"] == "a big, old cat-material-indoor"
     assert f"CLIPScore: {place} at 16 px, cosine, 100 x cosine and w = 2.5" in said
 

@@ -165,7 +165,7 @@ def test_a_set_s_distance_is_that_of_the_masked_parts(folder, pictures):
         for images in (answers, [case.page for case in cases])
     ]
     made, real = (clip_features(reward, part) for part in parts)
-    assert np.linalg.norm(made, axis=1) == pytest.approx(np.ones(3))
+    assert np.ptp(np.linalg.norm(made, axis=1)) > 0.1  # as CLIP gives them
     assert found == {
         "clip_fid": pytest.approx(frechet_distance(made, real)),
         "clip_kid": pytest.approx(kernel_distance(made, real)),

@@ -119,6 +119,21 @@ def test_an_attention_check_is_a_question_with_one_picture_spoilt_where_it_was_g
     assert all({one.id for one in checks} <= set(place) for place in study.places)
 
 
+@pytest.mark.parametrize("level", [0, 127])
+def test_an_attention_check_whose_mask_is_empty_is_spoilt_all_over(tmp_path, level):
+    folders = write_cases(tmp_path, 3)
+    for number in range(3):
+        Image.new("L", SIZE, level).save(tmp_path / f"case-{number}-mask.png")
+    settings = StudySettings(kind="scores", attention=2)
+    study = create_study(tmp_path / "study", read_cases(tmp_path / "cases.jsonl"), folders, settings)
+    checks = [one for one in study.questions.values() if one.damaged is not None]
+    assert len(checks) == 2
+    for check in checks:
+        spoilt = pixels(study.folder / check.pictures[0])
+        sound = [pixels(folder / f"{check.case}.png") for folder in folders.values()]
+        assert all((spoilt != picture).any(-1).mean() > 0.9 for picture in sound)
+
+
 def test_no_aesthetics_are_asked_of_an_erasure(tmp_path):
     study = make_study(tmp_path, "scores")
     asked = {question.task: study.axes(question) for question in study.questions.values()}

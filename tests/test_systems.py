@@ -1,7 +1,9 @@
 """Systems by name: ours as ever, baselines against slow twins, folders of answers, and what is missing said plainly."""
 
+import hashlib
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ from diffusers import DDIMScheduler, StableDiffusionInpaintPipeline
 from diffusers.utils import logging
 from PIL import Image
 
-from byteedit.evaluation.benchmarks import EditCase, open_benchmark
+from byteedit.evaluation.benchmarks import EditCase, asking, open_benchmark
+from byteedit.evaluation.naming import parse
 from byteedit.evaluation.picturebench import cases
 from byteedit.evaluation.systems import SYSTEMS, answer_to, answers, open_system
+from toy_benchmarks import SIZE, mask, picture, write_editbench, write_outpainting
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -134,6 +138,31 @@ def test_an_inpainting_unet_imagines_as_one_that_is_told_that_all_is_masked(mode
         assert torch.equal(told.unet(sample, t, encoder_hidden_states=text).sample, expected)
 
 
+def test_an_outpainting_with_a_mask_of_its_own_is_grey_where_to_generate(model, tmp_path):
+    white = 255 - mask()
+    [case] = open_benchmark(f"userbench:{write_outpainting(tmp_path / 'pairs', white)}")
+    assert (case.box, case.reference) == ((6, 4, 18, 14), None)
+    assert case.extension == {"left": 6, "top": 4, "right": 30, "bottom": 26}
+    assert np.array_equal(case.image, picture(0)[4:14, 6:18])
+    assert np.array_equal(case.page, np.where(white[..., None] > 0, np.uint8(128), picture(0)))
+    assert outside(case, answer_to(open_system(f"byteedit:{model},steps=1"), case)).max() == 0
+
+
+@pytest.mark.parametrize("white", [mask(), 255 - mask() - mask(20, 6, 24, 18), np.full(SIZE, 255, np.uint8)])
+def test_an_outpainting_that_keeps_no_rectangle_is_for_systems_that_see_the_page(model, tmp_path, white):
+    [case] = open_benchmark(f"userbench:{write_outpainting(tmp_path / 'pairs', white)}")
+    assert set(np.unique(case.page[white > 0])) == {128}
+    with pytest.raises(ValueError, match="one is an outpainting, but what its mask keeps is no rectangle"):
+        answer_to(open_system(f"byteedit:{model},steps=1"), case)
+    assert answer_to(open_system(f"sd-inpaint:{model},steps=1"), case).std() > 1
+
+
+def test_an_outpainting_s_mask_of_another_size_is_said_so(tmp_path):
+    [case] = open_benchmark(f"userbench:{write_outpainting(tmp_path, (255 - mask())[:30])}")
+    with pytest.raises(ValueError, match="one: the picture is 48 x 40 pixels, the mask 48 x 30"):
+        _ = case.page
+
+
 @pytest.mark.parametrize("mask", ["given", "found"])
 def test_diffedit_edits_with_a_mask_that_is_given_or_found(plain, case, mask):
     system = open_system(f"diffedit:{plain},steps=4,guidance=2,mask={mask}")
@@ -215,6 +244,21 @@ def test_lama_s_answer_is_cut_to_the_picture_s_size(tmp_path, monkeypatch, scene
     assert outside(case, found).max() <= 1  # the package rounds down
 
 
+def test_lama_s_settings_tell_its_version_and_its_weights(tmp_path, monkeypatch):
+    """Nothing is filled, so an empty package that calls itself 9.8.7 will do."""
+    told = tmp_path / "simple_lama_inpainting-9.8.7.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: simple-lama-inpainting\nVersion: 9.8.7\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "simple_lama_inpainting", SimpleNamespace(SimpleLama=lambda device: None))
+    monkeypatch.delenv("LAMA_MODEL", raising=False)
+    fetched = {"system": "lama", "simple-lama-inpainting": "9.8.7", "weights": None}
+    assert open_system("lama").settings == fetched
+    (tmp_path / "own.pt").write_bytes(b"weights")
+    monkeypatch.setenv("LAMA_MODEL", str(tmp_path / "own.pt"))
+    assert open_system("lama").settings == fetched | {"weights": hashlib.sha256(b"weights").hexdigest()}
+
+
 @pytest.mark.parametrize("name", ["telea", "navier-stokes"])
 def test_opencv_goes_on_with_the_background(name):
     pytest.importorskip("cv2")
@@ -227,7 +271,23 @@ def test_opencv_goes_on_with_the_background(name):
     assert system.tasks == ("erasing",)
 
 
+def test_systems_can_be_asked_for_another_kind_of_prompt(tmp_path):
+    found = open_benchmark(f"editbench:{write_editbench(tmp_path)}")
+    assert asking(found, "rich")[0].prompt == "a big, old cat-material-indoor"
+    assert asking(found, None)[0].prompt == found[0].prompt
+    with pytest.raises(ValueError, match="has no poor prompt; it has full, simple, rich"):
+        asking(found, "poor")
+    assert asking(open_benchmark("picturebench,task=erasing,number=1"), "full")[0].prompt is None
+
+
 def test_an_unknown_system_is_told_which_there_are():
     with pytest.raises(ValueError, match="no system called 'adobe'; there are byteedit, sd-inpaint, bld"):
         open_system("adobe")
     assert set(SYSTEMS) >= {"emilie", "diffedit", "lama", "telea", "navier-stokes", "folder"}
+
+
+def test_names_are_parsed():
+    assert parse("telea") == ("telea", None, {})
+    assert parse("byteedit:C:/a,b/c,steps=8,lora=x:0.7") == ("byteedit", "C:/a,b/c", {"steps": "8", "lora": "x:0.7"})
+    with pytest.raises(ValueError, match="gives an option twice"):
+        parse("a:b,c=1,c=2")

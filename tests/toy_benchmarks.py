@@ -1,9 +1,11 @@
 """Small benchmarks as they lie on disk, in their authors' layouts, written on the spot."""
 
 import csv
+import io
 import json
 from pathlib import Path
 
+import datasets
 import numpy as np
 from PIL import Image
 
@@ -23,6 +25,13 @@ def mask(top: int = 4, left: int = 6, bottom: int = 14, right: int = 18) -> np.n
 def save(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
+
+
+def png(pixels: np.ndarray) -> dict:
+    """A picture as a row of a data set holds it."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return {"bytes": buffer.getvalue(), "path": None}
 
 
 def runs(white: np.ndarray) -> list[int]:
@@ -66,4 +75,50 @@ def write_brushbench(folder: Path) -> Path:
             "outpainting_mask": runs(255 - white),
         }
     (folder / "mapping_file.json").write_text(json.dumps(entries))
+    return folder
+
+
+def write_nulls(folder: Path, images: list[dict | None]) -> Path:
+    """A data set of pairs, of which the first row alone has a mask, a reference, an id and a source."""
+    bare = dict.fromkeys(["mask", "reference", "id", "source"]) | {"prompt": "a boat"}
+    whole = bare | {"mask": png(mask()), "reference": png(picture(9)), "id": "whole", "source": "a pond"}
+    rows = [(bare if number else whole) | {"image": image} for number, image in enumerate(images)]
+    pictures = {name: datasets.Image() for name in ("image", "mask", "reference")}
+    texts = {name: datasets.Value("string") for name in ("id", "source", "prompt")}
+    table = datasets.Dataset.from_list(rows, features=datasets.Features(pictures | texts))
+    table.to_parquet(folder / "test.parquet")
+    return folder
+
+
+def write_outpainting(folder: Path, white: np.ndarray) -> Path:
+    """A folder of pairs that holds an outpainting with a mask of its own."""
+    save(folder / "one.png", picture(0))
+    save(folder / "one_mask.png", white)
+    line = {"file_name": "one.png", "mask_file_name": "one_mask.png", "task": "outpainting"}
+    (folder / "metadata.jsonl").write_text(json.dumps(line))
+    return folder
+
+
+def write_csv(folder: Path) -> Path:
+    """A folder of pairs listed in metadata.csv: one with all there can be, and one whose cells are left empty."""
+    for name, number in (("one", 0), ("two", 0), ("answer", 1)):
+        save(folder / f"{name}.png", picture(number))
+    save(folder / "where.png", mask())
+    (folder / "metadata.csv").write_text(
+        "file_name,mask_file_name,reference_file_name,prompt,task,id,subject\n"
+        'one.png,where.png,answer.png,"a boat, red",,first,ships\n'
+        "two.png,,,,erasing,,\n"
+    )
+    return folder
+
+
+def write_imagenhub(folder: Path) -> Path:
+    """ImagenHub's set with one row."""
+    names = ("img_id", "instruction", "source_global_caption", "target_global_caption", "target_local_caption")
+    shown = np.dstack([picture(0), 255 - mask() // 2])  # half transparent where to generate
+    pictures = {"source_img": png(picture(0)), "mask_img": png(shown), "target_img": png(picture(1))}
+    row = {name: f"{name} words" for name in names} | {"img_id": "17", "turn_index": 2} | pictures
+    texts = {name: datasets.Value("string") for name in names} | {"turn_index": datasets.Value("int32")}
+    features = datasets.Features(texts | {name: datasets.Image() for name in pictures})
+    datasets.Dataset.from_list([row], features=features).to_parquet(folder / "filtered-00000-of-00001.parquet")
     return folder

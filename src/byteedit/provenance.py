@@ -18,6 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 KEY = "byteedit"
+WEIGHTS = ("*.safetensors", "*.bin", "*.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,21 @@ class Record:
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_sha256(place: str | Path) -> str | None:
+    """One SHA-256 of the weights and configs in a local folder, or of a file; None where neither is, as of a hub name.
+
+    It tells a model that was trained again in its place from what it was.
+    """
+    root = Path(place)
+    if root.is_file():
+        return sha256(root)
+    files = sorted(file for kind in WEIGHTS for file in root.rglob(kind))
+    told = "".join(f"{file.relative_to(root).as_posix()} {sha256(file)}\n" for file in files)
+    return hashlib.sha256(told.encode()).hexdigest() if files else None
 
 
 def encode_png(

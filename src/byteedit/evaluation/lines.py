@@ -49,12 +49,13 @@ def summarise(lines: Sequence[Line]) -> dict[str, Figure]:
 
 
 def figures_of(folder: Path) -> dict[str, Figure]:
-    """All figures of a system's folder: `summarise` of its lines, and as "sets.NAME" distances, without interval."""
+    """All figures of a system's folder: `summarise` of its lines, and distances of sets, which have no interval."""
     file = folder / "sets.json"
     sets = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return summarise(read_lines(folder)) | {
-        f"sets.{name}": Figure(value=value, low=value, high=value, n=int(numbers["n"]))
-        for numbers in sets.values()
+        f"{task}.{name}": Figure(value=value, low=value, high=value, n=int(numbers["n"]))
+        for found in sets.values()
+        for task, numbers in found.items()
         for name, value in numbers.items()
         if name != "n"
     }

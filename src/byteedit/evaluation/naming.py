@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-__all__ = ["labelled", "open_named", "parse"]
+__all__ = ["check_named", "labelled", "open_named", "parse"]
 
 
 def parse(text: str) -> tuple[str, str | None, dict[str, str]]:
@@ -60,16 +60,26 @@ def open_named(openers: Mapping[str, Callable], text: str, what: str, **known: A
     Raises:
         ValueError: there is no such name or option, or a value is not of the option's type.
     """
+    place, options = check_named(openers, text, what)
+    opener = openers[parse(text)[0]]
+    given = {key: value for key, value in known.items() if key in _keywords(opener)}
+    return opener(place, **given | options)
+
+
+def check_named(openers: Mapping[str, Callable], text: str, what: str) -> tuple[str | None, dict[str, Any]]:
+    """Place and options in `text`, converted, for the opener that it names. Opens nothing; raises as `open_named`."""
     name, place, options = parse(text)
     if name not in openers:
         raise ValueError(f"there is no {what} called {name!r}; there are {', '.join(openers)}.")
-    hints = get_type_hints(openers[name])
-    parameters = inspect.signature(openers[name]).parameters.values()
-    allowed = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    hints, allowed = get_type_hints(openers[name]), _keywords(openers[name])
     if unknown := [key for key in options if key not in allowed]:
         raise ValueError(f"{what} {name} has no option {unknown[0]!r}; it has {', '.join(allowed) or 'none'}.")
-    given = {key: value for key, value in known.items() if key in allowed}
-    return openers[name](place, **given | {key: _typed(key, value, hints[key]) for key, value in options.items()})
+    return place, {key: _typed(key, value, hints[key]) for key, value in options.items()}
+
+
+def _keywords(opener: Callable) -> list[str]:
+    parameters = inspect.signature(opener).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
 def _typed(key: str, value: str, hint: Any) -> Any:

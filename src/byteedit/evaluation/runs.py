@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -23,18 +23,19 @@ from byteedit.evaluation.benchmarks import EditCase, asking, describe, open_benc
 from byteedit.evaluation.benchmarks.case import open_picture
 from byteedit.evaluation.benchmarks.pages import PictureBenchCase
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines
-from byteedit.evaluation.naming import labelled
+from byteedit.evaluation.naming import check_named, labelled, parse
 from byteedit.evaluation.picturebench import TASKS
 from byteedit.evaluation.report import Figure
-from byteedit.evaluation.scores.opening import open_score
+from byteedit.evaluation.run_folder import RUN, claim, claim_names, write_json, write_lines
+from byteedit.evaluation.scores.opening import SCORES, open_score
 from byteedit.evaluation.scores.views import Score
-from byteedit.evaluation.systems import System, answer_to, open_system
+from byteedit.evaluation.systems import SYSTEMS, System, answer_to, open_system
 from byteedit.provenance import write_atomically
 
 __all__ = ["RunSettings", "evaluate"]
 
 PACKAGES = ("byteedit", "torch", "diffusers", "transformers", "numpy", "pillow")
-NOTES = ("versions", "scores")  # what run.json keeps of every time that it differed
+PIXELS, GOLD = "pixels", "gold"  # scores that are always there, the second on PictureBench
 BATCH = 16  # cases that are scored at once
 
 
@@ -75,18 +76,24 @@ def evaluate(settings: RunSettings, say: Callable[[str], None] = print) -> dict[
     Raises:
         ValueError: what was asked for is not there, or the folder holds a run with other settings.
     """
-    cases, systems = _cases(settings), _labelled(settings.systems)
+    systems = _labelled(settings.systems)
+    _check(settings, systems.values())
+    cases = _cases(settings)
     say(f"{settings.benchmark}: {describe(cases)}")
-    told, identity = settings.output / "run.json", _identity(settings, cases)
-    _claim(told, identity, versions=_versions())
+    told, identity = settings.output / RUN, _identity(settings, cases)
+    claim(told, identity, versions=_versions())
     for label, text in systems.items():
         _answer(open_system(text, settings.device), cases, folder_of(settings.output, label))
     for text in _scores(settings, cases):
         score = open_score(text, settings.device)
         say(score.about)
-        _claim(told, identity, scores=score.about)
+        claim(told, identity, scores=score.about)
         for label in systems:
-            _measure(score, text, cases, folder_of(settings.output, label))
+            folder = folder_of(settings.output, label)
+            if score.over_set:
+                _measure_set(score, text, cases, folder, say)
+            else:
+                _measure(score, text, cases, folder)
     figures = {}
     for label in systems:
         folder = folder_of(settings.output, label)
@@ -104,10 +111,22 @@ def _labelled(texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
+def _check(settings: RunSettings, systems: Iterable[str]) -> None:
+    """Raise ValueError for a name or option that is wrong, before hours go into those that are right."""
+    if settings.limit is not None and settings.limit < 1:
+        raise ValueError(f"limit is {settings.limit}; take 1 or more cases of each task.")
+    for text in systems:
+        place, _ = check_named(SYSTEMS, text, "system")
+        if parse(text)[0] == "folder" and not Path(place or ".").is_dir():
+            raise ValueError(f"there is no folder {place}; name one that holds a system's answers.")
+    for text in settings.scores:
+        check_named(SCORES, text, "score")
+
+
 def _write_figures(file: Path, figures: dict[str, dict[str, Figure]]) -> None:
     """Figures by system, beside those of the systems that were run before."""
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    _write_json(file, earlier | {s: {name: asdict(f) for name, f in found.items()} for s, found in figures.items()})
+    write_json(file, earlier | {s: {name: asdict(f) for name, f in found.items()} for s, found in figures.items()})
 
 
 def _cases(settings: RunSettings) -> list[EditCase]:
@@ -117,8 +136,8 @@ def _cases(settings: RunSettings) -> list[EditCase]:
 
 
 def _scores(settings: RunSettings, cases: Sequence[EditCase]) -> list[str]:
-    gold = ["gold"] if all(isinstance(case, PictureBenchCase) for case in cases) else []
-    return list(dict.fromkeys(["pixels", *gold, *settings.scores]))
+    gold = [GOLD] if all(isinstance(case, PictureBenchCase) for case in cases) else []
+    return list(dict.fromkeys([PIXELS, *gold, *settings.scores]))
 
 
 def _identity(settings: RunSettings, cases: Sequence[EditCase]) -> dict[str, Any]:
@@ -132,29 +151,12 @@ def _versions() -> dict[str, str]:
     return {package: version(package) for package in PACKAGES}
 
 
-def _claim(file: Path, settings: dict[str, Any], **notes: Any) -> None:
-    """Write settings, or make sure that those that are there are the same; notes are kept of every time they differ."""
-    settings = json.loads(json.dumps(settings))
-    earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    before = {name: value for name, value in earlier.items() if name not in NOTES}
-    if before and before != settings:
-        name = next(name for name in settings | before if before.get(name) != settings.get(name))
-        raise ValueError(
-            f"{file.parent} was made with {name} {before.get(name)!r}, now it is {settings.get(name)!r};"
-            " choose another folder, or go on as it was begun."
-        )
-    kept = {name: earlier[name] for name in NOTES if name in earlier}
-    for name, note in notes.items():
-        kept[name] = kept.get(name, []) + ([note] if note not in kept.get(name, []) else [])
-    _write_json(file, settings | kept)
-
-
 def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:
     """A system's answers to the cases that it has not answered yet, each written as soon as it is there."""
-    _claim(folder / "system.json", dict(system.settings))
+    claim(folder / "system.json", dict(system.settings))
     lines = {line["id"]: line for line in read_lines(folder)}
     able = [case for case in cases if case.task in system.tasks]
-    todo = [case for case in able if case.id not in lines or not (folder / f"{case.id}.png").is_file()]
+    todo = [case for case in able if not _answered(lines.get(case.id), folder, system.stamp(case))]
     for case in tqdm(todo, folder.name, leave=False, disable=None):
         began = time.perf_counter()
         line = {"id": case.id, "task": case.task, "prompt": case.prompt, "seed": case.seed}
@@ -165,29 +167,36 @@ def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:
             lines[case.id] = line | {"error": _words(error)}
         else:
             _write_picture(folder / f"{case.id}.png", image)
+            stamp = system.stamp(case)
+            line |= {"stamp": stamp} if stamp else {}
             lines[case.id] = line | {"seconds": round(time.perf_counter() - began, 3)}
-        _write_lines(folder, [lines[c.id] for c in able if c.id in lines])
+        write_lines(folder, [lines[c.id] for c in able if c.id in lines])
+
+
+def _answered(line: Line | None, folder: Path, stamp: str | None) -> bool:
+    """Whether a case has an answer that still holds."""
+    there = line is not None and "error" not in line and line.get("stamp") == stamp
+    return there and (folder / f"{line['id']}.png").is_file()
 
 
 def _measure(score: Score, text: str, cases: Sequence[EditCase], folder: Path) -> None:
-    """One score of a system's answers: of those that it has not measured yet, or, of a set, of all."""
+    """One score of those of a system's answers that it has not measured yet, with these weights."""
     lines = read_lines(folder)
     by_id = {case.id: case for case in cases}
-    answered = [line for line in lines if "error" not in line]
-    if score.over_set:
-        _measure_set(score, text, [by_id[line["id"]] for line in answered], folder)
-        return
-    todo = [line for line in answered if text not in line["by"]]
+    by = f"{text} {score.weights[:12]}" if score.weights else text
+    todo = [line for line in lines if "error" not in line and by not in line["by"]]
     for first in tqdm(range(0, len(todo), BATCH), f"{folder.name} {text}", leave=False, disable=None):
         part = todo[first : first + BATCH]
         for line, numbers in zip(part, _measured(score, [by_id[line["id"]] for line in part], folder), strict=True):
             if isinstance(numbers, str):
                 line["unscored"] = line.get("unscored", {}) | {text: numbers}
-            else:
-                line["scores"] |= numbers
-                line["by"].append(text)
-                line.get("unscored", {}).pop(text, None)
-        _write_lines(folder, lines)
+                continue
+            if text not in (PIXELS, GOLD):  # which say the same of what both know
+                claim_names(folder.parent / RUN, numbers, text)
+            line["scores"] |= numbers
+            line["by"] = [other for other in line["by"] if other != text and not other.startswith(f"{text} ")] + [by]
+            line.get("unscored", {}).pop(text, None)
+        write_lines(folder, lines)
 
 
 def _measured(score: Score, cases: Sequence[EditCase], folder: Path) -> Iterator[dict[str, Any] | str]:
@@ -202,12 +211,26 @@ def _measured(score: Score, cases: Sequence[EditCase], folder: Path) -> Iterator
                 yield from _measured(score, [case], folder)
 
 
-def _measure_set(score: Score, text: str, cases: Sequence[EditCase], folder: Path) -> None:
-    file = folder / "sets.json"
+def _measure_set(score: Score, text: str, cases: Sequence[EditCase], folder: Path, say: Callable[[str], None]) -> None:
+    """One score of all of a system's answers to a task together, but for those that cannot be read, which are said."""
+    file, by_id = folder / "sets.json", {case.id: case for case in cases}
     sets = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if len(cases) > 1:
-        images = [open_picture(folder / f"{case.id}.png") for case in cases]
-        _write_json(file, sets | {text: score.measure(cases, images)[0]})
+    found, failed = {}, {}
+    for task in TASKS:
+        mine = [by_id[line["id"]] for line in read_lines(folder) if line["task"] == task and "error" not in line]
+        pairs = []
+        for case in mine:
+            try:
+                _ = case.page, case.reference  # here an error is of one case
+                pairs.append((case, open_picture(folder / f"{case.id}.png")))
+            except Exception as error:  # one case must not end a run of hundreds
+                failed[case.id] = _words(error)
+        if len(pairs) > 1:
+            found |= {task: score.measure(*zip(*pairs, strict=True))[0]}
+    claim_names(folder.parent / RUN, {name for numbers in found.values() for name in numbers if name != "n"}, text)
+    write_json(file, sets | {text: found})
+    if failed:
+        say(f"{folder.name}: {text} leaves out {', '.join(failed)}; the first because {next(iter(failed.values()))}")
 
 
 def _tell(system: str, lines: Sequence[Line], say: Callable[[str], None]) -> None:
@@ -227,12 +250,3 @@ def _write_picture(file: Path, image: np.ndarray) -> None:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     write_atomically(file, buffer.getvalue())
-
-
-def _write_lines(folder: Path, lines: Sequence[Line]) -> None:
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_atomically(folder / "scores.jsonl", text.encode())
-
-
-def _write_json(file: Path, content: Any) -> None:
-    write_atomically(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

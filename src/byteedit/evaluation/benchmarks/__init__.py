@@ -6,8 +6,6 @@ options they take is in docs/evaluation.md. Nothing is fetched but ImagenHub's s
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from byteedit.evaluation.benchmarks.brushbench import read_brushbench
 from byteedit.evaluation.benchmarks.case import EditCase, asking, coverage
 from byteedit.evaluation.benchmarks.editbench import read_editbench
@@ -46,11 +44,14 @@ def open_benchmark(text: str) -> list[EditCase]:
 def describe(cases: Sequence[EditCase]) -> str:
     """One line: how many cases there are, and how much of the pictures their masks cover. Reads every mask.
 
-    Masks that cover more than half of the pictures are likely to be the wrong way round, and the line says so.
+    Masks that cover more than half of the pictures are likely to be the wrong way round, and the line says so. Those
+    that cannot be read are counted in it, the first with the reason.
     """
-    shares = coverage(cases)
-    span = f"{shares.min():.1%} to {shares.max():.1%}"
-    line = f"{len(cases)} cases; masks cover {shares.mean():.1%} of a picture ({span})"
-    if np.mean(shares) > 0.5:
-        line += "; that is much: are they white where to generate?"
+    shares, unreadable = coverage(cases)
+    line = f"{len(cases)} cases"
+    if len(shares):
+        line += f"; masks cover {shares.mean():.1%} of a picture ({shares.min():.1%} to {shares.max():.1%})"
+        line += "; that is much: are they white where to generate?" if shares.mean() > 0.5 else ""
+    if unreadable:
+        line += f"; masks that cannot be read: {len(unreadable)}, the first of {unreadable[0]}"
     return line

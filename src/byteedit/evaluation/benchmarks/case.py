@@ -35,7 +35,8 @@ class EditCase:
     """Seeds the noise that an answer is generated from."""
 
     read_page: Read
-    """Reads (H, W, 3) uint8: the picture. What lies under the mask is what was there; grey where outpainting."""
+    """Reads (H, W, 3) uint8: the picture. What lies under the mask is what was there, but `page` is grey there where
+    outpainting."""
 
     read_mask: Read
     """Reads (H, W) uint8: 255 = generate here, 0 = keep."""
@@ -60,8 +61,9 @@ class EditCase:
 
     @property
     def page(self) -> np.ndarray:  # (H, W, 3) uint8
-        """The picture at the mask's size. Raises `ValueError` where the two differ in size."""
-        return self._fitting(self.read_page(), "picture")
+        """The picture, grey under the mask where outpainting. Raises `ValueError` where its size is not the mask's."""
+        page = self._fitting(self.read_page(), "picture")
+        return np.where(self.mask[..., None] > 127, np.uint8(GREY), page) if self.task == "outpainting" else page
 
     @property
     def mask(self) -> np.ndarray:  # (H, W) uint8
@@ -75,8 +77,21 @@ class EditCase:
 
     @property
     def box(self) -> tuple[int, int, int, int] | None:
-        """Left, top, right, bottom of the part of the page that the input shows; None where it shows the whole."""
-        return box_around(self.mask == 0) if self.task == "outpainting" else None
+        """Left, top, right, bottom of the part of the page that the input shows; None where it shows the whole.
+
+        Raises `ValueError` for an outpainting whose mask keeps anything but a rectangle.
+        """
+        if self.task != "outpainting":
+            return None
+        kept = self.mask <= 127
+        if kept.any():
+            left, top, right, bottom = box = box_around(kept)
+            if kept[top:bottom, left:right].all():
+                return box
+        raise ValueError(
+            f"{self.id} is an outpainting, but what its mask keeps is no rectangle;"
+            " give it the task editing, or another mask."
+        )
 
     @property
     def image(self) -> np.ndarray:  # (h, w, 3) uint8, of the size of `box` where there is one
@@ -112,25 +127,33 @@ def asking(cases: Sequence[EditCase], kind: str | None) -> list[EditCase]:
     return [replace(case, kind=kind) if case.prompts else case for case in cases]
 
 
-def coverage(cases: Sequence[EditCase]) -> np.ndarray:  # (n,) in [0, 1]
-    """The share of each picture that its mask says to generate. Reads every mask."""
-    return np.array([(case.mask > 127).mean() for case in cases])
+def coverage(cases: Sequence[EditCase]) -> tuple[np.ndarray, list[str]]:
+    """The share of the picture that each mask says to generate, (n,) in [0, 1]; and "ID: why" for each unreadable one.
+
+    Reads every mask. Shares are of those that can be read.
+    """
+    shares, unreadable = [], []
+    for case in cases:
+        try:
+            shares.append((case.mask > 127).mean())
+        except Exception as error:  # one case must not end a run of hundreds
+            unreadable.append(f"{case.id}: {' '.join(str(error).split())}")
+    return np.array(shares), unreadable
 
 
-def open_picture(source: Path | dict, mode: str = "RGB") -> np.ndarray:  # (H, W, 3) uint8, or (H, W) where mode is "L"
+def open_picture(source: Path | dict | None, mode: str = "RGB") -> np.ndarray:  # (H, W, 3) uint8, or (H, W) for "L"
     """A picture file, or an image as a row of a data set holds it, upright and in 8 bits.
 
     Raises:
-        ValueError: there is no such file, or it is no picture.
+        ValueError: there is no such file, it is no picture, or the row holds none.
     """
     try:
         return np.asarray(open_image(source if isinstance(source, dict) else store(source), mode))
     except ValueError as error:
-        where = source if isinstance(source, Path) else source.get("path") or "an image of the data set"
+        where = source if isinstance(source, Path) else (source or {}).get("path") or "an image of the data set"
         raise ValueError(f"{where}: {error}.") from error
 
 
-def open_mask(source: Path | dict, black: bool = False) -> np.ndarray:  # (H, W) uint8
-    """A mask file, as `open_picture`; `black`: it is black where to generate, and comes out white there."""
-    mask = open_picture(source, "L")
-    return 255 - mask if black else mask
+def open_mask(source: Path | dict) -> np.ndarray:  # (H, W) uint8
+    """A mask file, as `open_picture`."""
+    return open_picture(source, "L")

@@ -3,6 +3,7 @@
 A folder has `metadata.jsonl` or `metadata.csv`, a line a picture: `file_name`, `prompt`, and where there are some
 `mask_file_name`, `reference_file_name`, `prompt_simple`, `prompt_rich`, `task` and `id`; or a .txt beside each picture
 and a NAME_mask.png. A data set (Parquet, or the hub) has `image`, `mask` and `reference` in place of the file names.
+What is null or left empty in a line or row is not there.
 Source: UserBench (arXiv 2404.04860), 100 pairs, was never released; this is its form, not its content.
 """
 
@@ -15,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from byteedit.evaluation.benchmarks.case import GREY, EditCase, open_mask, open_picture
+from byteedit.evaluation.benchmarks.case import EditCase, open_mask, open_picture
 from byteedit.masks import KINDS
 
 __all__ = ["read_pairs"]
@@ -59,7 +60,7 @@ def _from_line(root: Path, line: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{root}: a line of the metadata has no file_name; it has {', '.join(line)}.")
     columns = {"image": "file_name", "mask": "mask_file_name", "reference": "reference_file_name"}
     files = {name: root / line[column] for name, column in columns.items() if line.get(column)}
-    rest = {name: value for name, value in line.items() if name not in columns.values()}
+    rest = {name: value for name, value in line.items() if name not in columns.values() and value not in (None, "")}
     return {"id": str(Path(line["file_name"]).with_suffix("")), **rest, **_readers(files)}
 
 
@@ -92,9 +93,17 @@ def _from_data_set(place: str, split: str) -> Iterable[dict[str, Any]]:
     there = [name for name in PICTURES if name in rows.column_names]
     for name in there:
         rows = rows.cast_column(name, datasets.Image(decode=False))
+    filled = {name: _filled(rows, name) for name in there}
     texts = rows.select_columns([name for name in rows.column_names if name not in there])
     for number, row in enumerate(texts):
-        yield {"id": f"{number:05d}"} | row | {name: partial(_cell, rows, number, name) for name in there}
+        said = {name: value for name, value in row.items() if value is not None}
+        pictures = [name for name in there if name == "image" or filled[name][number]]
+        yield {"id": f"{number:05d}"} | said | {name: partial(_cell, rows, number, name) for name in pictures}
+
+
+def _filled(rows, column: str) -> list[bool]:
+    """Whether each cell of a column of pictures holds one; none is read."""
+    return rows.select_columns([column]).with_format("arrow")[:][column].is_valid().to_pylist()
 
 
 def _cell(rows, number: int, column: str) -> np.ndarray:
@@ -107,20 +116,17 @@ def _case(row: dict[str, Any], number: int, kind: Drawn) -> EditCase:
     task = row.get("task") or ("outpainting" if "mask" not in row and kind == "outward" else "editing")
     prompts = {key: row[column] for key, column in PROMPTS.items() if row.get(column)}
     _check(name, row, task, prompts, kind)
-    page, mask = row["image"], row.get("mask") or partial(_draw, row["image"], kind, number)
-    reference = row.get("reference")
-    if task == "outpainting" and "mask" not in row:
-        page, reference = partial(_hidden, row["image"], mask), row["image"]
+    drawn = "mask" not in row
     known = {*PICTURES, *PROMPTS.values(), "id", "task"}
     return EditCase(
         id=name,
         task=task,
         seed=number,
-        read_page=page,
-        read_mask=mask,
-        read_reference=reference,
+        read_page=row["image"],
+        read_mask=partial(_draw, row["image"], kind, number) if drawn else row["mask"],
+        read_reference=row["image"] if drawn and task == "outpainting" else row.get("reference"),
         prompts=prompts,
-        attributes={k: v for k, v in row.items() if k not in known and isinstance(v, str | int | float | None)},
+        attributes={k: v for k, v in row.items() if k not in known and isinstance(v, str | int | float)},
     )
 
 
@@ -137,8 +143,3 @@ def _check(name: str, row: dict[str, Any], task: str, prompts: dict[str, str], k
 
 def _draw(read_image: Callable[[], np.ndarray], kind: Drawn, seed: int) -> np.ndarray:  # (H, W) uint8
     return KINDS[kind](read_image().shape[:2], np.random.default_rng(seed))
-
-
-def _hidden(read_image: Callable[[], np.ndarray], read_mask: Callable[[], np.ndarray]) -> np.ndarray:
-    """The picture, grey where it shall be outpainted."""
-    return np.where(read_mask()[..., None] > 127, np.uint8(GREY), read_image())

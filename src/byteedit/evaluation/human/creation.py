@@ -219,8 +219,13 @@ def _checks(questions: list[Question], count: int, folder: Path, rng: Generator)
 
 
 def damage(pixels: np.ndarray, mask: np.ndarray | None, rng: Generator) -> np.ndarray:
-    """The picture (H, W, 3) uint8 with blocks of random colour where `mask` (H, W) is above 127, or everywhere."""
+    """The picture (H, W, 3) uint8 with blocks of random colour where `mask` (H, W) is above 127, or else everywhere.
+
+    Everywhere, too, where the mask is empty: what nobody can see to be spoilt is no check of attention.
+    """
     height, width = pixels.shape[:2]
     blocks = rng.integers(0, 256, (-(-height // BLOCK), -(-width // BLOCK), 3), dtype=np.uint8)
     noise = blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[:height, :width]  # (H, W, 3)
-    return noise if mask is None else np.where(mask[..., None] > 127, noise, pixels)
+    if mask is None or mask.max() <= 127:
+        return noise
+    return np.where(mask[..., None] > 127, noise, pixels)

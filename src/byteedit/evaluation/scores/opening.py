@@ -4,7 +4,7 @@ Each opener gives a `Score` that says which model measures at which resolution. 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from byteedit.evaluation.scores.sets import clip_features, frechet_distance, ker
 from byteedit.evaluation.scores.views import Score, by_view, mask_crop
 from byteedit.evaluation.scores.words import BLIPScore, clip_forms
 from byteedit.image import to_tensor
+from byteedit.provenance import weights_sha256
 from byteedit.rewards import CLIPReward, CoherenceReward
 from byteedit.rewards.clip import PICKSCORE, PICKSCORE_TOKENIZER
 from byteedit.rewards.opening import open_reward
@@ -79,6 +80,7 @@ def open_lpips(place: str | None, *, device: str = "cpu") -> Score:
     return Score(
         about=f"LPIPS 0.1: {name} at the picture's own size",
         measure=lambda cases, images: [measured(case, image) for case, image in zip(cases, images, strict=True)],
+        weights=weights_sha256(name),
     )
 
 
@@ -94,6 +96,7 @@ def open_clip(place: str | None, *, device: str = "cpu", batch: int = 16) -> Sco
     return Score(
         about=f"CLIPScore: {name} at {size} px, cosine, 100 x cosine and w = 2.5",
         measure=lambda cases, images: by_view(cases, images, rate),
+        weights=weights_sha256(name),
     )
 
 
@@ -108,6 +111,7 @@ def open_blip(place: str | None, *, device: str = "cpu", batch: int = 16) -> Sco
     return Score(
         about=f"BLIPScore: {name} at {model.size} px, match (itm) and cosine (itc)",
         measure=lambda cases, images: by_view(cases, images, rate),
+        weights=weights_sha256(name),
     )
 
 
@@ -130,14 +134,16 @@ def open_any_reward(
     if place is None:
         raise ValueError("reward needs a model: reward:FOLDER, or reward:owner/name on the hub.")
     shipped = Path(byteedit.REWARDS) / place
-    reward = open_reward(str(shipped) if shipped.is_dir() else place).to(device)
-    return _reward(reward, place, name or f"reward.{Path(place).name}", prompt, batch)
+    where = str(shipped) if shipped.is_dir() else place
+    measured = _reward(open_reward(where).to(device), place, name or f"reward.{Path(place).name}", prompt, batch)
+    return replace(measured, weights=weights_sha256(where))
 
 
 def open_pickscore(place: str | None, *, tokenizer: str = PICKSCORE_TOKENIZER, device: str = "cpu") -> Score:
     """PickScore with the full prompt, from its published weights or a folder of them."""
-    reward = CLIPReward.pickscore(place or PICKSCORE, tokenizer=tokenizer).to(device)
-    return _reward(reward, place or PICKSCORE, "pickscore", "full", 16)
+    where = place or PICKSCORE
+    measured = _reward(CLIPReward.pickscore(where, tokenizer=tokenizer).to(device), where, "pickscore", "full", 16)
+    return replace(measured, weights=weights_sha256(where))
 
 
 def _reward(reward, place: str, name: str, prompt: str, batch: int) -> Score:
@@ -158,9 +164,11 @@ def _coherence(reward: CoherenceReward, place: str, name: str, batch: int) -> Sc
 
     def measure(cases: Sequence[EditCase], images: Sequence[np.ndarray]) -> list[dict[str, float]]:
         maps = reward.map([Image.fromarray(image) for image in images], batch)
-        whole = [{name: float(real.mean())} for real in maps]
-        inside = [{f"{name}.masked": float(real[c.mask > 127].mean())} for real, c in zip(maps, cases, strict=True)]
-        return [a | b for a, b in zip(whole, inside, strict=True)]
+        found = [{name: float(real.mean())} for real in maps]
+        for numbers, real, case in zip(found, maps, cases, strict=True):
+            inside = case.mask > 127
+            numbers |= {f"{name}.masked": float(real[inside].mean())} if inside.any() else {}
+        return found
 
     size = reward.config.image_size
     return Score(about=f"{name}: {place} at {f'{size} px' if size else 'own size'}, no prompt", measure=measure)
@@ -176,12 +184,17 @@ def open_sets(place: str | None, *, device: str = "cpu", batch: int = 16) -> Sco
         return clip_features(reward, [Image.fromarray(part) for part in parts], batch)
 
     def measure(cases: Sequence[EditCase], images: Sequence[np.ndarray]) -> list[dict[str, float]]:
-        real = [case.page if case.read_reference is None else case.reference for case in cases]
+        real = [case.read_page() if case.read_reference is None else case.reference for case in cases]
         made, real = crops(cases, images), crops(cases, real)
         return [{"clip_fid": frechet_distance(made, real), "clip_kid": kernel_distance(made, real), "n": len(made)}]
 
     size = reward.model.config.vision_config.image_size
-    return Score(about=f"sets: FID and KID of masked parts, {name} at {size} px", measure=measure, over_set=True)
+    return Score(
+        about=f"sets: FID and KID of masked parts, {name} at {size} px",
+        measure=measure,
+        over_set=True,
+        weights=weights_sha256(name),
+    )
 
 
 SCORES = {

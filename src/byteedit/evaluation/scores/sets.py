@@ -18,14 +18,13 @@ __all__ = ["clip_features", "frechet_distance", "kernel_distance"]
 
 
 def clip_features(reward: CLIPReward, pictures: Sequence, batch_size: int = 16) -> np.ndarray:  # (n, D) float64
-    """CLIP's embeddings of PIL images of any sizes, of length 1."""
+    """CLIP's embeddings of PIL images of any sizes, as long as they come."""
     size, rows = reward.model.config.vision_config.image_size, []
     with evaluating(reward):
         for first in range(0, len(pictures), batch_size):
             image = torch.stack([read(picture, size) for picture in pictures[first : first + batch_size]])
             pixels = normalize(image.to(reward.device), CLIP_MEAN, CLIP_STD).to(reward.model.dtype)
-            seen = reward.model.get_image_features(pixels).pooler_output.double()  # (B, D)
-            rows.append((seen / seen.norm(dim=-1, keepdim=True)).cpu().numpy())
+            rows.append(reward.model.get_image_features(pixels).pooler_output.double().cpu().numpy())  # (B, D)
     return np.concatenate(rows)
 
 
@@ -36,10 +35,10 @@ def frechet_distance(made: np.ndarray, real: np.ndarray) -> float:
         ValueError: a set has fewer than two rows.
     """
     _check(made, real)
-    a, b = np.cov(made, rowvar=False), np.cov(real, rowvar=False)  # (D, D)
-    roots = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0))
+    a, b = ((rows - rows.mean(0)) / np.sqrt(len(rows) - 1) for rows in (made, real))  # C = a^T a, C' = b^T b
+    roots = np.linalg.svd(np.linalg.qr(a, "r") @ np.linalg.qr(b, "r").T, compute_uv=False)  # of C C', without its noise
     apart = ((made.mean(0) - real.mean(0)) ** 2).sum()
-    return float(max(apart + np.trace(a) + np.trace(b) - 2 * roots.sum(), 0))
+    return float(max(apart + (a**2).sum() + (b**2).sum() - 2 * roots.sum(), 0))
 
 
 def kernel_distance(made: np.ndarray, real: np.ndarray) -> float:

@@ -31,6 +31,9 @@ class Score:
     over_set: bool = False
     """Whether only a whole set has it."""
 
+    weights: str | None = None
+    """SHA-256 of the model's weights, where they are on this machine; what other weights scored is scored anew."""
+
 
 def views(case: EditCase, image: np.ndarray) -> dict[str, tuple[Image.Image, str]]:
     """By kind of prompt, the picture that it speaks of and the prompt: the whole for "full", else the masked part."""

@@ -19,8 +19,9 @@ from torch import Tensor
 from byteedit.diffusion import Condition, decode, predict
 from byteedit.evaluation.benchmarks.case import EditCase
 from byteedit.evaluation.systems.canvas import Paste, from_model, noise, to_model
-from byteedit.evaluation.systems.ours import Dtype, open_pipeline
+from byteedit.evaluation.systems.ours import Dtype, open_pipeline, place_of
 from byteedit.evaluation.systems.system import System
+from byteedit.provenance import weights_sha256
 
 __all__ = ["blend", "native_size", "open_bld", "open_diffedit", "open_sd_inpaint"]
 
@@ -196,5 +197,6 @@ def latent_mask(mask: Image.Image, cell: int) -> np.ndarray:  # (h, w) float32 i
 
 
 def _settings(system: str, model: str | None, steps: int, guidance: float, paste: Paste, dtype: Dtype, size) -> dict:
-    named = {"system": system, "model": model or "picturebook", "dtype": dtype, "size": list(size), "paste": paste}
+    named = {"system": system, "model": model or "picturebook", "weights": weights_sha256(place_of(model))}
+    named |= {"dtype": dtype, "size": list(size), "paste": paste}
     return named | {"num_inference_steps": steps, "guidance_scale": guidance}

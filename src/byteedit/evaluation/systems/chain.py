@@ -20,9 +20,10 @@ from byteedit import diffusion
 from byteedit.evaluation.benchmarks.case import EditCase
 from byteedit.evaluation.systems.baselines import native_size
 from byteedit.evaluation.systems.canvas import from_model, to_model
-from byteedit.evaluation.systems.ours import Dtype, open_pipeline
+from byteedit.evaluation.systems.ours import Dtype, open_pipeline, place_of
 from byteedit.evaluation.systems.system import System
 from byteedit.image import to_tensor
+from byteedit.provenance import weights_sha256
 
 __all__ = ["Edit", "chain_latents", "chain_pixels", "drift", "edit_latents", "open_emilie", "regions"]
 
@@ -133,8 +134,11 @@ def open_emilie(
         made = chain_latents(pipe, np.asarray(picture), _edits(case, np.asarray(mask), most), **asked)
         return from_model(Image.fromarray(made[-1]), case, "no")
 
-    settings = {"system": "emilie", "model": model or "picturebook", "keep": keep, "most": most, "dtype": dtype}
-    return System(settings=settings | asked | {"size": list(size)}, edit=edit)
+    own = pipe.schedule.asked(**asked)
+    settings = {"system": "emilie", "model": model or "picturebook", "weights": weights_sha256(place_of(model))}
+    settings |= {"keep": keep, "most": most, "dtype": dtype}
+    settings |= {"num_inference_steps": own.num_inference_steps, "guidance_scale": own.guidance_scale}
+    return System(settings=settings | {"size": list(size)}, edit=edit)
 
 
 def _edits(case: EditCase, mask: np.ndarray, most: int) -> list[Edit]:

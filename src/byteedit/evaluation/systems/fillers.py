@@ -4,18 +4,25 @@ Their packages are not installed with byteedit. LaMa's fetches its weights, a To
 Sources: LaMa (arXiv 2109.07161) by simple-lama-inpainting; Telea 2004; Navier-Stokes (Bertalmio et al. 2001) by OpenCV.
 """
 
+import os
+from importlib.metadata import version
+from pathlib import Path
+
 import numpy as np
 import torch
 from PIL import Image
 
 from byteedit.evaluation.benchmarks.case import EditCase
 from byteedit.evaluation.systems.system import System
+from byteedit.provenance import sha256
 
 __all__ = ["open_lama", "open_navier_stokes", "open_telea"]
 
 
 def open_lama(place: str | None, *, device: str = "cpu") -> System:
     """LaMa, where simple-lama-inpainting is installed; it takes its weights from LAMA_MODEL, or fetches them.
+
+    Its settings tell the package's version, and the SHA-256 of LAMA_MODEL's file, or None where it fetched them.
 
     Raises:
         ValueError: it is not installed, or `place` is given.
@@ -33,7 +40,10 @@ def open_lama(place: str | None, *, device: str = "cpu") -> System:
         made = lama(Image.fromarray(case.page), Image.fromarray(mask))
         return np.asarray(made.convert("RGB"))[:height, :width]  # it is padded below and on the right
 
-    return System(settings={"system": "lama"}, edit=edit, tasks=("erasing",))
+    named = os.environ.get("LAMA_MODEL")
+    settings = {"system": "lama", "simple-lama-inpainting": version("simple-lama-inpainting")}
+    settings |= {"weights": sha256(Path(named)) if named else None}
+    return System(settings=settings, edit=edit, tasks=("erasing",))
 
 
 def open_telea(place: str | None, *, radius: int = 3) -> System:

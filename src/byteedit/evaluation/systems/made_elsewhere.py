@@ -14,6 +14,7 @@ from PIL.Image import Resampling
 
 from byteedit.evaluation.benchmarks.case import EditCase, open_picture
 from byteedit.evaluation.systems.system import System
+from byteedit.provenance import sha256
 
 __all__ = ["open_folder"]
 
@@ -52,4 +53,8 @@ def open_folder(folder: str | None, *, resize: Literal["no", "lanczos"] = "no") 
             raise ValueError(f"{came}; add resize=lanczos to have such answers resized.")
         return np.asarray(Image.fromarray(image).resize(size[::-1], Resampling.LANCZOS))
 
-    return System(settings={**said, "folder": str(root), "resize": resize}, edit=edit)
+    def stamp(case: EditCase) -> str | None:
+        file = root / f"{case.id}.png"
+        return sha256(file) if file.is_file() else None
+
+    return System(settings={**said, "folder": str(root), "resize": resize}, edit=edit, stamp=stamp)

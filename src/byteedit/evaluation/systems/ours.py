@@ -16,6 +16,7 @@ import byteedit
 from byteedit.evaluation.benchmarks.case import EditCase
 from byteedit.evaluation.picturebench import Case
 from byteedit.evaluation.systems.system import System
+from byteedit.provenance import weights_sha256
 
 __all__ = ["answer", "answers", "open_byteedit", "open_pipeline"]
 
@@ -71,14 +72,17 @@ def open_byteedit(
     pipe = open_pipeline(model, dtype, device)
     if lora is not None:
         shipped = Path(byteedit.LORAS) / lora
-        pipe.load_lora_weights(str(shipped) if shipped.is_dir() else lora, adapter_name="lora")
+        place = str(shipped) if shipped.is_dir() else lora
+        pipe.load_lora_weights(place, adapter_name="lora")
         pipe.set_adapters("lora", weight)
     asked = {"num_inference_steps": steps, "guidance_scale": guidance}
     return System(
         settings={
             "system": "byteedit",
             "model": model or "picturebook",
+            "weights": weights_sha256(place_of(model)),
             "lora": lora,
+            "lora_weights": lora and weights_sha256(place),
             "weight": weight,
             "dtype": dtype,
             **asdict(pipe.schedule.asked(**asked)),
@@ -87,9 +91,14 @@ def open_byteedit(
     )
 
 
+def place_of(model: str | None) -> str:
+    """Where a model is: None or "picturebook" is the one that ships."""
+    return byteedit.PICTUREBOOK if model in (None, "picturebook") else model
+
+
 def open_pipeline(model: str | None, dtype: Dtype = "float32", device: str = "cpu"):
     """Our pipeline from a folder, a .safetensors file or a hub name; None or "picturebook" is the model that ships."""
-    model = byteedit.PICTUREBOOK if model in (None, "picturebook") else model
+    model = place_of(model)
     pipeline = byteedit.ByteEditInpaintPipeline
     opening = pipeline.from_single_file if model.endswith(".safetensors") else pipeline.from_pretrained
     pipe = opening(model, dtype=getattr(torch, dtype)).to(device)

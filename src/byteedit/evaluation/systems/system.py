@@ -25,6 +25,10 @@ class System:
     tasks: tuple[str, ...] = TASKS
     """What it can do."""
 
+    stamp: Callable[[EditCase], str | None] = lambda case: None
+    """What its answer to a case depends on beside the settings, such as a file's SHA-256; where that has changed, the
+    case is answered anew."""
+
 
 def answer_to(system: System, case: EditCase) -> np.ndarray:  # (H, W, 3) uint8
     """A system's answer to a case, made sure to be a picture of the mask's size.
