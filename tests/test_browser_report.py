@@ -6,13 +6,16 @@ from byteedit.evaluation.report.content import gather
 from byteedit.evaluation.report.page import to_html
 from byteedit.evaluation.report.reading import read_run
 from toy_browser import PATIENCE, PHONE
-from toy_reports import marked, write_run
+from toy_reports import NAMES, marked, write_run
 
 pytestmark = pytest.mark.slow
 
 
 def test_a_report_on_a_phone(chromium, tmp_path):
-    run = write_run(tmp_path / "run", {"ours": [marked(4.0)] * 3, "a-system-with-a-long-name": [marked(3.0)] * 3})
+    run = write_run(
+        tmp_path / ("run" * 40), {"ours": [marked(4.0)] * 3, "a-system-with-a-long-name": [marked(3.0)] * 3}
+    )
+    (run / "ours" / f"{NAMES[0]}.png").unlink()  # the page names it, and its path, which is long
     file = tmp_path / "report.html"
     file.write_text(to_html(gather([read_run(run)], ablations=[("ours", "a-system-with-a-long-name")])))
     context, asked, errors = chromium.new_context(**PHONE), [], []

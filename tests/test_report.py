@@ -95,8 +95,8 @@ def test_what_people_say_in_studies_stands_beside(judged, tmp_path, capsys):
     folders = [str(judged), *(str(tmp_path / kind / "study") for kind in ("scores", "gsb"))]
     assert main(["report", *folders, "--pictures", "0"]) == 0, capsys.readouterr().err
     page = capsys.readouterr().out
-    assert "| ours | people, study | " in page and "| zebra | the gold judge, editbench | " in page
-    assert "| poor | erasing | overall | people, study | 1 | 0 | 0 | ∞" in page
+    assert "| ours | people, scores/study | " in page and "| zebra | the gold judge, editbench | " in page
+    assert "| poor | erasing | overall | people, gsb/study | 1 | 0 | 0 | ∞" in page
     assert main(["report", folders[1]]) == 2
     assert "no run is named" in capsys.readouterr().err
 
@@ -106,7 +106,10 @@ def test_what_people_say_in_studies_stands_beside(judged, tmp_path, capsys):
     [
         ({"ours": "adobe"}, "no run has adobe; there are zebra, apple"),
         ({"ablations": [("zebra", "adobe")]}, "no run has zebra and adobe"),
-        ({"by": "clip.full"}, "has no score clip.full; it has aesthetics, coherence, quality"),
+        (
+            {"by": "clip.full"},
+            "no run has a score clip.full that is a number; there are aesthetics, coherence, quality",
+        ),
     ],
 )
 def test_what_is_not_there_is_said(judged, changes, words):

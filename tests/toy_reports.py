@@ -8,8 +8,8 @@ from toy_benchmarks import picture, save, write_editbench
 NAMES = ("natural-cat-material-indoor", "natural-dog-color-outdoor", "generated-cup-size-art")
 
 
-def write_run(folder: Path, scores: dict[str, list[dict]], task: str = "editing") -> Path:
-    """A run on an EditBench of three cases; by system the scores of each case."""
+def write_run(folder: Path, scores: dict[str, list[dict]], task: str = "editing", **asked) -> Path:
+    """A run on an EditBench of three cases; by system the scores of each case, and what differs in its run.json."""
     bench = folder.parent / "bench"
     bench.mkdir(parents=True, exist_ok=True)
     write_editbench(bench)
@@ -31,7 +31,7 @@ def write_run(folder: Path, scores: dict[str, list[dict]], task: str = "editing"
             save(folder / system / f"{line['id']}.png", picture(10 * number + n))
         (folder / system / "scores.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         (folder / system / "system.json").write_text(json.dumps({"system": system, "steps": 20, "lora": None}))
-    (folder / "run.json").write_text(json.dumps(told | notes))
+    (folder / "run.json").write_text(json.dumps(told | asked | notes))
     (folder / "figures.json").write_text(json.dumps({system: {} for system in scores}))
     return folder
 

@@ -27,25 +27,26 @@ class Report(Command):
     """Two systems, with and without what is tried; may be repeated."""
 
     by: Annotated[str | None, says("the gold judge, or else clip, blip, psnr", "SCORE")] = None
-    """The score by which answers are compared and ranked, such as clip.full."""
+    """The score by which answers are compared and ranked, such as clip.full; it must be a number."""
 
     pictures: int = 2
     """How many of the best and of the worst answers of each system and task are shown."""
 
+    min_attention: float = 0.0
+    """Leave out raters who pass a smaller share of their attention checks."""
+
     def run(self) -> None:
         """Write the report, and print its tables."""
-        from byteedit.evaluation.human.studies import open_study
-        from byteedit.evaluation.human.summary import summarise
         from byteedit.evaluation.report.content import gather
-        from byteedit.evaluation.report.reading import read_run
+        from byteedit.evaluation.report.reading import read_run, read_studies
         from byteedit.evaluation.report.writing import write_report
 
-        studies = [folder for folder in self.runs if (folder / "study.json").is_file()]
+        studies = [folder for folder in dict.fromkeys(self.runs) if (folder / "study.json").is_file()]
         runs = [folder for folder in self.runs if folder not in studies]
         if not runs:
             raise UsageError("no run is named; name a folder that `byteedit evaluate` wrote.")
-        summaries = [summarise(open_study(folder)) for folder in studies]
+        summaries, said = read_studies(studies, self.min_attention), []
         asked = {"ours": self.ours, "ablations": self.ablation, "by": self.by}
         content = gather([read_run(folder) for folder in runs], summaries, **asked)
-        pages = write_report(content, self.output or runs[0] / "report", self.pictures)
-        print(next(iter(pages.values())), *pages, sep="\n")
+        pages = write_report(content, self.output or runs[0] / "report", self.pictures, said.append)
+        print(next(iter(pages.values())), *said, *pages, sep="\n")

@@ -6,6 +6,7 @@ A bar is drawn in per cent of its track and stretched to it; colours come from t
 import math
 from collections.abc import Sequence
 from html import escape
+from itertools import groupby
 
 from byteedit.evaluation.report.figures import Figure
 from byteedit.evaluation.report.grids import Column, Grid, written
@@ -16,16 +17,20 @@ __all__ = ["bars", "dot", "stacked"]
 def bars(grid: Grid, column: int, ours: str, span: tuple[float, float] | None = None) -> str:
     """A chart of one column of a grid: a bar for every measured system, ours in colour; "" where all are the same.
 
-    `span` is where bars begin and end; without it, at 0 (or below) and at the largest value.
+    Where there are several sources, each stands above its bars. `span` is where bars begin and end; without it, at 0
+    (or below) and at the largest value.
     """
     head = grid.columns[column]
-    shown = [(line.label, line.cells[column]) for line in grid.lines if line.measured]
-    shown = [(label, cell) for label, cell in shown if isinstance(cell, Figure)]
+    shown = [(line, line.cells[column]) for line in grid.lines if line.measured]
+    shown = [(line, cell) for line, cell in shown if isinstance(cell, Figure)]
     if len({cell.value for _, cell in shown}) < 2:
         return ""
     low = min(0.0, *(cell.low for _, cell in shown))
     span = span or (low, max(*(cell.high for _, cell in shown), low + 1e-9))
-    rows = "".join(_row(label, cell, head, span, label == ours) for label, cell in shown)
+    rows, sources = "", {line.source for line, _ in shown}
+    for source, group in groupby(shown, key=lambda pair: pair[0].source):
+        rows += f"<small>{escape(source)}</small>" if len(sources) > 1 else ""
+        rows += "".join(_row(line.label, cell, head, span, line.label == ours) for line, cell in group)
     return f'<figure class="chart"><figcaption>{escape(head.words)}</figcaption>{rows}</figure>'
 
 

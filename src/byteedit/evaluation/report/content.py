@@ -3,19 +3,21 @@
 What was measured and what the paper published stand side by side and are never mixed: other pictures, other judges.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from byteedit.evaluation.report import published
 from byteedit.evaluation.report.figures import plain
-from byteedit.evaluation.report.reading import Entry, Run
+from byteedit.evaluation.report.reading import Entry, Run, told_apart
 from byteedit.evaluation.report.tables import (
     Row,
     comparisons,
     marks_of_runs,
     marks_of_study,
+    picks_of_study,
     scores_of_runs,
+    unplaced,
     votes_of_study,
     win_rates_of,
 )
@@ -38,6 +40,10 @@ class Content:
     scores: list[Row]  # Table 2
     votes: list[Row]  # Figure 3
     ablations: list[Row]  # Figure 6
+    picks: list[Row]  # of studies of best and worst
+
+    left_out: list[str]
+    """Lines on what is missing, and why."""
 
 
 def gather(
@@ -58,17 +64,36 @@ def gather(
         by: the score that answers are compared and ranked by; None: the judge's marks, or else what there is.
 
     Raises:
-        ValueError: a system or score is not there.
+        ValueError: no run has a system, or the score as a number.
     """
+    runs = told_apart(runs)
+    if by and not any(run.main_score(by) for run in runs):
+        there = sorted(set().union(*(run.scores for run in runs)))
+        raise ValueError(f"no run has a score {by} that is a number; there are {', '.join(there) or 'none'}.")
     return Content(
-        runs=list(runs),
+        runs=runs,
         ours=ours or runs[0].entries[0].name,
         by=by,
         marks=marks_of_runs(runs) + [row for study in studies for row in marks_of_study(study)],
         scores=scores_of_runs(runs),
         votes=comparisons(runs, ours, by) + [row for study in studies for row in votes_of_study(study)],
         ablations=win_rates_of(runs, ablations, by),
+        picks=[row for study in studies for row in picks_of_study(study)],
+        left_out=[line for study in studies for line in unplaced(study)] + list(_without_score(runs, by)),
     )
+
+
+def _without_score(runs: Sequence[Run], by: str | None) -> Iterator[str]:
+    """A line on each run, and on each system of the others, that has nothing to be compared by."""
+    for run in runs:
+        score = run.main_score(by)
+        if score:
+            lacking = [e for e in run.entries if not any(score in scores for scores in e.scored().values())]
+            names = [f"{run.folder.name}/{entry.name}" for entry in lacking]
+        else:
+            names = [run.folder.name]
+        what = f"score {score or by}" if score or by else "usual score"
+        yield from (f"{name} has no {what}: its answers are neither compared nor shown." for name in names)
 
 
 def to_json(content: Content) -> dict[str, Any]:

@@ -1,19 +1,20 @@
 """Tables 1 and 2 as grids of systems by axes or scores: measured rows first, the paper's below, each under its source.
 
+What people picked as best and worst is a grid as well.
+
 A grid knows nothing of Markdown or HTML, but how each of its columns is called and written.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from byteedit.evaluation.picturebench import TASKS
 from byteedit.evaluation.report import published
 from byteedit.evaluation.report.content import Content
 from byteedit.evaluation.report.figures import Figure
-from byteedit.evaluation.report.tables import Row
+from byteedit.evaluation.report.tables import MARKED, Row
 
-__all__ = ["PUBLISHED", "Column", "Grid", "Line", "mark_grid", "score_grids", "written"]
+__all__ = ["PUBLISHED", "Column", "Grid", "Line", "mark_grid", "pick_grid", "score_grids", "written"]
 
 PUBLISHED = f"published: {published.SOURCE}"
 WORDS = {
@@ -31,8 +32,11 @@ WORDS = {
     "blip_itm.full": ("BLIPScore itm, full prompt", "{:.3f}"),
     "blip_itm.simple": ("BLIPScore itm, mask and simple prompt", "{:.3f}"),
     "blip_itm.rich": ("BLIPScore itm, mask and rich prompt", "{:.3f}"),
+    "clip_fid": ("Fréchet distance in CLIP's features", "{:.2f}"),
+    "clip_kid": ("kernel distance in CLIP's features", "{:.4f}"),
 }
 """What a score is called, and how its values are written; others go by their names."""
+PICKS = {"best": "best", "worst": "worst", "net": "best - worst"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,23 +71,47 @@ class Grid:
     columns: Sequence[Column]
     lines: Sequence[Line]
 
+    def said(self, line: Line) -> list[tuple[str, str, str]]:
+        """Each value of a line in words, its interval, and its n where another of the column is from more cases."""
+        columns = zip(*(other.cells for other in self.lines), strict=True)
+        most = [max((cell.n for cell in cells if isinstance(cell, Figure)), default=0) for cells in columns]
+        return [
+            (*written(cell, column.form), f"n = {cell.n}" if isinstance(cell, Figure) and cell.n < n else "")
+            for cell, column, n in zip(line.cells, self.columns, most, strict=True)
+        ]
+
 
 def mark_grid(content: Content) -> Grid:
-    """Table 1: tasks by axes; erasing has no aesthetics."""
-    asked = [(task, axis) for task in TASKS for axis in published.AXES if (task, axis) != ("erasing", "aesthetics")]
-    found: dict[tuple[str, str], dict[tuple[str, str], Figure]] = {}
-    for row in content.marks:
-        system = (f"{row['by']}, {row['benchmark']}", row["system"])
-        found.setdefault(system, {})[row["task"], row["axis"]] = row["mark"]
-    lines = [
-        Line(label=label, source=source, cells=[marks.get(column) for column in asked])
-        for (source, label), marks in found.items()
-    ]
+    """Table 1: tasks by axes."""
+    lines = _measured(
+        ((_source(row), row["system"], (row["task"], row["axis"]), row["mark"]) for row in content.marks), MARKED
+    )
     for system, marks in published.EXPERTS.items():
-        cells = [marks[task][published.AXES.index(axis)] for task, axis in asked]
+        cells = [marks[task][published.AXES.index(axis)] for task, axis in MARKED]
         lines.append(Line(label=system, source=PUBLISHED, cells=cells))
-    columns = [Column(words=axis, form="{:.2f}", group=task) for task, axis in asked]
+    columns = [Column(words=axis, form="{:.2f}", group=task) for task, axis in MARKED]
     return Grid(title="Marks from 1 to 5", columns=columns, lines=lines)
+
+
+def pick_grid(content: Content) -> Grid:
+    """How often people picked each system as the best and as the worst, by task."""
+    asked = [(task, name) for task in dict.fromkeys(row["task"] for row in content.picks) for name in PICKS]
+    values = ((_source(r), r["system"], (r["task"], name), r[name]) for r in content.picks for name in PICKS)
+    columns = [Column(words=PICKS[name], form="{:.1%}", group=task) for task, name in asked]
+    return Grid(title="Picks", columns=columns, lines=_measured(values, asked))
+
+
+def _source(row: Row) -> str:
+    return f"{row['by']}, {row['benchmark']}"
+
+
+def _measured(values: Iterable[tuple[str, str, Hashable, Figure]], asked: Sequence[Hashable]) -> list[Line]:
+    """Lines from source, system, column and value; a system with none of the columns has no line."""
+    found: dict[tuple[str, str], dict[Hashable, Figure]] = {}
+    for source, system, column, value in values:
+        if column in asked:
+            found.setdefault((source, system), {})[column] = value
+    return [Line(label=s, source=source, cells=list(map(of.get, asked))) for (source, s), of in found.items()]
 
 
 def score_grids(content: Content) -> list[Grid]:
@@ -91,22 +119,20 @@ def score_grids(content: Content) -> list[Grid]:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in content.scores:
         groups.setdefault((row["benchmark"], row["task"]), []).append(row)
-    grids = [_score_grid(*group, rows) for group, rows in groups.items()]
-    missing = [name for name in published.WORDS if (name, "editing") not in groups]
-    return grids + [_published_grid(name) for name in missing]
+    names = {run.label: run.benchmark for run in content.runs}
+    grids = [_score_grid(label, task, rows, names[label]) for (label, task), rows in groups.items()]
+    there = {names[label] for label, task in groups if task == "editing"}
+    return grids + [_published_grid(name) for name in published.WORDS if name not in there]
 
 
-def _score_grid(benchmark: str, task: str, rows: Sequence[Row]) -> Grid:
+def _score_grid(label: str, task: str, rows: Sequence[Row], benchmark: str) -> Grid:
     there = dict.fromkeys(row["score"] for row in rows)
     names = [name for name in WORDS if name in there] + [name for name in there if name not in WORDS]
-    found: dict[str, dict[str, Figure]] = {}
-    for row in rows:
-        found.setdefault(row["system"], {})[row["score"]] = row["value"]
-    lines = [Line(label=s, source="measured", cells=[of.get(name) for name in names]) for s, of in found.items()]
+    lines = _measured((("measured", row["system"], row["score"], row["value"]) for row in rows), names)
     if task == "editing":
         lines += _published_lines(benchmark, names)
     columns = [Column(words=words, form=form) for words, form in (WORDS.get(n, (n, "{:.3f}")) for n in names)]
-    return Grid(title=f"{benchmark}, {task}", columns=columns, lines=lines)
+    return Grid(title=f"{label}, {task}", columns=columns, lines=lines)
 
 
 def _published_lines(benchmark: str, names: Sequence[str]) -> list[Line]:

@@ -6,8 +6,7 @@ from byteedit.evaluation.human.preference import Tally
 from byteedit.evaluation.human.tables import table
 from byteedit.evaluation.report import published
 from byteedit.evaluation.report.content import Content
-from byteedit.evaluation.report.figures import Figure
-from byteedit.evaluation.report.grids import Column, Grid, mark_grid, score_grids, written
+from byteedit.evaluation.report.grids import Grid, mark_grid, pick_grid, score_grids, written
 from byteedit.evaluation.report.tables import Row
 
 __all__ = ["NOTES", "about", "to_markdown"]
@@ -20,8 +19,9 @@ NOTES = {
     "the win rate (G+S)/(G+2S+B), 50% is a draw; p is the sign test's. By the judge, better is what is better on more "
     "axes than it is worse on.",
     "ablations": "Win rates, (G+S)/(G+2S+B), with 95% intervals; 50% is a draw.",
+    "picks": "How often people found a system's answer the best, and the worst, of those shown, with 95% intervals.",
 }
-PERCENT = Column(words="", form="{:.1%}")
+PERCENT = "{:.1%}"
 
 
 def to_markdown(content: Content) -> str:
@@ -32,34 +32,32 @@ def to_markdown(content: Content) -> str:
         ["## Table 2: scores", NOTES["scores"], *map(_grid, score_grids(content))],
         ["## Figure 3: Good, Same, Bad", NOTES["votes"], _votes(content.votes)],
         ["## Figure 6: ablations", NOTES["ablations"], *_ablations(content.ablations)],
+        ["## People's picks", NOTES["picks"], _grid(pick_grid(content))] if content.picks else [],
         ["## Settings", *_settings(content)],
     ]
     return "\n\n".join(part for parts_ in parts for part in parts_) + "\n"
 
 
 def about(content: Content) -> list[str]:
-    """A line on each run: what was run on how many cases, with which seed and limit, and what measured."""
+    """Lines on each run, what was run on how many cases, with which seed and limit, and what measured; and on gaps."""
     lines = []
     for run in content.runs:
         told = run.told
         asked = ", ".join(f"{name} {told[name]}" for name in ("prompt", "seed", "limit") if told[name] is not None)
         lines.append(f"{run.folder.name}: {told['benchmark']}, {told['cases']} cases, {asked}")
         lines += told.get("scores", [])
-    return lines
+    return lines + content.left_out
 
 
 def _grid(grid: Grid) -> str:
     heads = [grid.title, "source", *(f"{column.group} {column.words}".strip() for column in grid.columns)]
-    rows = [
-        [line.label, line.source, *(_cell(cell, c) for cell, c in zip(line.cells, grid.columns, strict=True))]
-        for line in grid.lines
-    ]
+    rows = [[line.label, line.source, *(_cell(*said) for said in grid.said(line))] for line in grid.lines]
     return "\n".join(table(heads, rows))
 
 
-def _cell(value: Figure | float | None, column: Column) -> str:
-    text, interval = written(value, column.form)
-    return f"{text} ({interval})" if interval else text
+def _cell(text: str, *remarks: str) -> str:
+    there = ", ".join(remark for remark in remarks if remark)
+    return f"{text} ({there})" if there else text
 
 
 def _votes(rows: Sequence[Row]) -> str:
@@ -67,7 +65,10 @@ def _votes(rows: Sequence[Row]) -> str:
     body = [
         [row["other"], row["task"], row["axis"], f"{row['by']}, {row['benchmark']}"]
         + [str(row[count]) for count in ("good", "same", "bad")]
-        + [_cell(row[name], PERCENT) or "not defined" for name in ("superiority", "good_over_bad", "win_rate")]
+        + [
+            _cell(*written(row[name], PERCENT)) or "not defined"
+            for name in ("superiority", "good_over_bad", "win_rate")
+        ]
         + [f"{row['p']:.2g}"]
         for row in rows
     ]
@@ -91,7 +92,7 @@ def _ablations(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _win(row: Row) -> list[str]:
-    axis, rate = row["axis"].replace("_", " and "), _cell(row["win_rate"], PERCENT)
+    axis, rate = row["axis"].replace("_", " and "), _cell(*written(row["win_rate"], PERCENT))
     return [row["task"], axis, f"{row['by']}, {row['benchmark']}", rate, str(row["win_rate"].n)]
 
 

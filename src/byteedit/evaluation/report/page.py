@@ -4,7 +4,7 @@ Its look is page.css beside. What it says is `content`'s, how numbers are writte
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +14,8 @@ from byteedit.evaluation.human.preference import Tally
 from byteedit.evaluation.report import published
 from byteedit.evaluation.report.charts import bars, dot, stacked
 from byteedit.evaluation.report.content import Content
-from byteedit.evaluation.report.figures import Figure
 from byteedit.evaluation.report.gallery import gallery
-from byteedit.evaluation.report.grids import PUBLISHED, Grid, Line, mark_grid, score_grids, written
+from byteedit.evaluation.report.grids import PUBLISHED, Grid, Line, mark_grid, pick_grid, score_grids, written
 from byteedit.evaluation.report.markdown import NOTES, about
 from byteedit.evaluation.report.tables import Row
 
@@ -28,14 +27,17 @@ SECTIONS = {
     "table-2": "Table 2: scores",
     "figure-3": "Figure 3: Good, Same, Bad",
     "figure-6": "Figure 6: ablations",
+    "picks": "People's picks",
     "cases": "Best and worst",
     "figures": "All figures",
     "settings": "Settings",
 }
 
 
-def to_html(content: Content, pictures: int = 2) -> str:
+def to_html(content: Content, pictures: int = 2, say: Callable[[str], None] = print) -> str:
     """The page, with so many of the best and of the worst answers of each system and task; 0 for none.
+
+    `say` is told, as the page is, which of them cannot be shown.
 
     Raises:
         ValueError: pictures are wanted, but a benchmark is no longer where it was.
@@ -45,7 +47,8 @@ def to_html(content: Content, pictures: int = 2) -> str:
         "table-2": _table_2(content),
         "figure-3": _figure_3(content),
         "figure-6": _figure_6(content),
-        "cases": gallery(content, pictures) if pictures else "",
+        "picks": f"<p>{NOTES['picks']}</p>{_grid(pick_grid(content), content.ours)}" if content.picks else "",
+        "cases": gallery(content, pictures, say) if pictures else "",
         "figures": _figures(content),
         "settings": _settings(content),
     }
@@ -103,13 +106,12 @@ def _groups(grid: Grid) -> str:
 
 def _line(line: Line, grid: Grid, ours: str) -> str:
     kind = ' class="ours"' if line.measured and line.label == ours else ""
-    cells = "".join(_cell(cell, column.form) for cell, column in zip(line.cells, grid.columns, strict=True))
+    cells = "".join(_cell(*said) for said in grid.said(line))
     return f"<tr{kind}><th>{escape(line.label)}</th>{cells}</tr>"
 
 
-def _cell(value: Figure | float | None, form: str) -> str:
-    said, interval = written(value, form)
-    return f"<td>{said}{f'<small>{interval}</small>' if interval else ''}</td>"
+def _cell(said: str, *remarks: str) -> str:
+    return f"<td>{said}{''.join(f'<small>{remark}</small>' for remark in remarks if remark)}</td>"
 
 
 def _figure_3(content: Content) -> str:
@@ -136,7 +138,9 @@ def _vote(row: Row) -> str:
     superiority = Tally(**counts).superiority
     said = "∞" if superiority == math.inf else f"{superiority:.0%}"
     more = f"reported as {row['reported']:.0%}" if "reported" in row else f"p = {row['p']:.2g}"
-    label = row["task"] if row["axis"] == "overall" else f"{row['task']}, {row['axis']}"
+    label = (
+        row["task"] if row["task"] and row["axis"] == "overall" else ", ".join(filter(None, (row["task"], row["axis"])))
+    )
     numbers = " / ".join(map(str, counts.values()))
     head = f"<span>{escape(label)}</span><small>{numbers} · {said}, {more}</small>"
     return f'<div class="vote"><div>{head}</div>{stacked(list(counts.values()))}</div>'
@@ -169,18 +173,18 @@ def _figures(content: Content) -> str:
     for run in content.runs:
         for entry in run.entries:
             rows = "".join(
-                f"<tr><th>{escape(name)}</th>{_cell(figure, '{:.4g}')}<td>{figure.n}</td></tr>"
+                f"<tr><th>{escape(name)}</th>{_cell(*written(figure, '{:.4g}'))}<td>{figure.n}</td></tr>"
                 for name, figure in entry.figures.items()
             )
             table = f'<div class="wide"><table><tbody>{rows}</tbody></table></div>'
-            parts.append(f"<details><summary>{escape(entry.name)}, {escape(run.benchmark)}</summary>{table}</details>")
+            parts.append(f"<details><summary>{escape(entry.name)}, {escape(run.label)}</summary>{table}</details>")
     return "".join(parts)
 
 
 def _settings(content: Content) -> str:
     parts = []
     for run in content.runs:
-        told = {name: value for name, value in run.told.items() if name not in ("versions", "scores")}
+        told = {name: value for name, value in run.told.items() if name not in ("versions", "scores", "names")}
         told |= {"versions": "; ".join(_words(one) for one in run.told["versions"])}
         parts.append(_details(f"{run.folder.name}: the run", told))
         for entry in run.entries:

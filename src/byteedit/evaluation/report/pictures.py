@@ -38,11 +38,11 @@ class Shown:
 
 def extremes(entry: Entry, score: str, number: int) -> list[Shown]:
     """The `number` best and the `number` worst answers of each task, the best first; those of few cases once only."""
-    lines = [line for line in entry.lines if "error" not in line and score in line["scores"]]
+    values = {case: scores[score] for case, scores in entry.scored().items() if score in scores}
     chosen = []
     for task in TASKS:
-        mine = [line for line in lines if line["task"] == task]
-        mine.sort(key=lambda line: (line["scores"][score] * (1 if score in LOWER else -1), line["id"]))
+        mine = [line for line in entry.lines if line["task"] == task and line["id"] in values]
+        mine.sort(key=lambda line: (values[line["id"]] * (1 if score in LOWER else -1), line["id"]))
         best, worst = mine[:number], mine[max(number, len(mine) - number) :]
         chosen += [_shown(line, score, True) for line in best] + [_shown(line, score, False) for line in worst]
     return chosen
@@ -71,7 +71,11 @@ def cases_of(run: Run) -> dict[str, EditCase]:
 
 
 def show(case: EditCase, entry: Entry) -> Iterator[tuple[str, tuple[int, int]]]:
-    """The input and the answer as data URIs, each with its width and height."""
+    """The input and the answer as data URIs, each with its width and height.
+
+    Raises:
+        ValueError: a picture cannot be read, or the input and its mask differ in size.
+    """
     answer = open_picture(entry.folder / f"{case.id}.png")
     size = _size(answer.shape[:2])
     yield _uri(_outlined(case, size)), size

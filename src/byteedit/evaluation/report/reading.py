@@ -1,23 +1,26 @@
-"""What a report is made of: the folders that `byteedit evaluate` left, with figures made anew from their lines.
+"""What a report is made of: folders of runs, with figures made anew from their lines, and of studies with people.
 
 Nothing that differs from one time to the next is read, such as seconds: a run that was killed and gone on with gives
 the same report. No pages here.
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from byteedit.evaluation.human.studies import open_study
+from byteedit.evaluation.human.summary import summarise
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines
 from byteedit.evaluation.naming import parse
 from byteedit.evaluation.picturebench import TASKS
 from byteedit.evaluation.report.figures import Figure
 
-__all__ = ["JUDGED", "Entry", "Run", "holding", "named", "paired", "read_run"]
+__all__ = ["JUDGED", "Entry", "Run", "holding", "named", "paired", "read_run", "read_studies", "told_apart"]
 
 JUDGED = "quality"  # the mean of the judge's marks
 USUAL = (JUDGED, "clip.full", "blip_itm.full", "psnr.masked", "psnr.unmasked")
@@ -54,8 +57,12 @@ class Entry:
         return errors | {case: "; ".join(why.values()) for case, why in unscored.items()}
 
     def scored(self) -> dict[str, dict[str, Any]]:
-        """Scores and `task` of every case that was answered, by id."""
-        return {line["id"]: line["scores"] | {"task": line["task"]} for line in self.lines if "error" not in line}
+        """Those scores that are finite numbers, and the `task`, of every case that was answered, by id."""
+        return {line["id"]: _numbers(line) | {"task": line["task"]} for line in self.lines if "error" not in line}
+
+
+def _numbers(line: Line) -> dict[str, float]:
+    return {n: value for n, value in line["scores"].items() if isinstance(value, int | float) and math.isfinite(value)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,24 +76,30 @@ class Run:
     entries: list[Entry]
     """Its systems, in the order in which they were first run."""
 
+    apart: str = ""
+    """What tells it from other runs of its benchmark in a report; "" where there are none."""
+
     @property
     def benchmark(self) -> str:
         """The benchmark's name, without its place."""
         return parse(self.told["benchmark"])[0]
 
-    def main_score(self, asked: str | None = None) -> str:
+    @property
+    def label(self) -> str:
+        """What a report calls its benchmark."""
+        return f"{self.benchmark} ({self.apart})" if self.apart else self.benchmark
+
+    @cached_property
+    def scores(self) -> set[str]:
+        """The scores that some answer has as a number."""
+        return {name for entry in self.entries for scores in entry.scored().values() for name in scores} - {"task"}
+
+    def main_score(self, asked: str | None = None) -> str | None:
         """The score that answers are compared and ranked by: the one asked for, or else the first usual one there is.
 
-        Raises:
-            ValueError: no answer has it.
+        None where no answer has it.
         """
-        there = {name for entry in self.entries for scores in entry.scored().values() for name in scores} - {"task"}
-        chosen = asked or next((name for name in USUAL if name in there), None)
-        if chosen not in there:
-            raise ValueError(
-                f"{self.folder} has no score {chosen or 'at all'}; it has {', '.join(sorted(there)) or 'none'}."
-            )
-        return chosen
+        return next((name for name in ([asked] if asked else USUAL) if name in self.scores), None)
 
 
 def read_run(folder: Path) -> Run:
@@ -112,6 +125,61 @@ def _entry(folder: Path) -> Entry:
     return Entry(folder=folder, settings=settings, lines=read_lines(folder))
 
 
+def told_apart(runs: Sequence[Run]) -> list[Run]:
+    """The runs, each once; those that share a benchmark know what tells them apart: what was asked, else the folder."""
+    runs, found = list({run.folder: run for run in runs}.values()), {}
+    for benchmark in dict.fromkeys(run.benchmark for run in runs):
+        group = [run for run in runs if run.benchmark == benchmark]
+        found |= zip([run.folder for run in group], _differences(group), strict=True)
+    return [replace(run, apart=found[run.folder]) for run in runs]
+
+
+def _differences(group: Sequence[Run]) -> list[str]:
+    asked = [_asked(run) for run in group]
+    differing = [[word for key, word in of.items() if any(o.get(key) != word for o in asked)] for of in asked]
+    names = _names([run.folder for run in group])
+    return [
+        ", ".join(words if differing.count(words) == 1 else [*words, name])
+        for words, name in zip(differing, names, strict=True)
+    ]
+
+
+def _asked(run: Run) -> dict[str, str]:
+    """What was asked of a run, in words, by what it is."""
+    _, place, options = parse(run.told["benchmark"])
+    found = {"place": Path(place).name} if place else {}
+    found |= {name: f"{name}={value}" for name, value in options.items()}
+    told = {name: run.told[name] for name in ("prompt", "seed", "limit")}
+    return found | {name: f"{name} {value}" for name, value in told.items() if value is not None}
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Folders by their names, with as many folders above as tell them apart."""
+    return [_name(folder, [other for other in folders if other != folder]) for folder in folders]
+
+
+def _name(folder: Path, others: Sequence[Path], depth: int = 1) -> str:
+    mine = folder.parts[-depth:]
+    shared = any(other.parts[-depth:] == mine for other in others)
+    return _name(folder, others, depth + 1) if shared and depth < len(folder.parts) else "/".join(mine)
+
+
+def read_studies(folders: Sequence[Path], min_attention: float = 0.0) -> list[dict]:
+    """Studies as `human.summary` summarises them, each under a name of its own.
+
+    Args:
+        min_attention: raters who pass a smaller share of their attention checks are left out.
+
+    Raises:
+        ValueError: a folder is no study, or has no answers that count.
+    """
+    summaries = [summarise(open_study(folder), min_attention) for folder in folders]
+    return [
+        summary | {"study": summary["study"] | {"folder": name}}
+        for summary, name in zip(summaries, _names(folders), strict=True)
+    ]
+
+
 def named(run: Run, name: str) -> Entry | None:
     """A run's system by name, None where it has none of it."""
     return next((entry for entry in run.entries if entry.name == name), None)
@@ -127,7 +195,7 @@ def holding(runs: Sequence[Run], *names: str) -> list[Run]:
 
 
 def paired(ours: Entry, theirs: Entry, score: str) -> dict[str, list[tuple[dict, dict]]]:
-    """By task, the scores of the cases for which both have a `score`; a task without such cases is left out."""
+    """By task, the numbers of the cases for which both have a `score`; a task without such cases is left out."""
     a, b, pairs = ours.scored(), theirs.scored(), defaultdict(list)
     for name in a:
         if score in a[name] and score in b.get(name, {}):

@@ -1,6 +1,7 @@
 """A report's three files: report.md, report.json and report.html, each written whole or not at all."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from byteedit.evaluation.report.content import Content, to_json
@@ -11,11 +12,14 @@ from byteedit.provenance import write_atomically
 __all__ = ["write_report"]
 
 
-def write_report(content: Content, folder: Path, pictures: int = 2) -> dict[Path, str]:
+def write_report(
+    content: Content, folder: Path, pictures: int = 2, say: Callable[[str], None] = print
+) -> dict[Path, str]:
     """Write a report into a folder, and return what each file says.
 
     Args:
         pictures: so many of the best and of the worst answers of each system and task are shown.
+        say: is told which of them cannot be shown.
 
     Raises:
         ValueError: pictures are wanted, but a benchmark is no longer where it was.
@@ -23,7 +27,7 @@ def write_report(content: Content, folder: Path, pictures: int = 2) -> dict[Path
     pages = {
         folder / "report.md": to_markdown(content),
         folder / "report.json": json.dumps(to_json(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-        folder / "report.html": to_html(content, pictures),
+        folder / "report.html": to_html(content, pictures, say),
     }
     for path, page in pages.items():
         write_atomically(path, page.encode())
