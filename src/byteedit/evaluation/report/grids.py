@@ -32,6 +32,10 @@ WORDS = {
     "blip_itm.full": ("BLIPScore itm, full prompt", "{:.3f}"),
     "blip_itm.simple": ("BLIPScore itm, mask and simple prompt", "{:.3f}"),
     "blip_itm.rich": ("BLIPScore itm, mask and rich prompt", "{:.3f}"),
+    "reward.aesthetic": ("aesthetic reward", "{:.2f}"),
+    "reward.alignment": ("alignment reward", "{:.2f}"),
+    "reward.coherence": ("coherence, whole picture", "{:.2f}"),
+    "reward.coherence.masked": ("coherence in the mask", "{:.2f}"),
     "clip_fid": ("Fréchet distance in CLIP's features", "{:.2f}"),
     "clip_kid": ("kernel distance in CLIP's features", "{:.4f}"),
 }
