@@ -10,9 +10,13 @@ where it was; several processes share the work:
 """
 
 import hashlib
+import inspect
+import io
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -33,6 +37,8 @@ from byteedit.data.preferences import CANDIDATES, TEXT, Schema, Skipped, Unusabl
 from byteedit.data.prompts import far_points, is_decoration, key, tidy
 from byteedit.data.shards import build_shards, claim
 from byteedit.provenance import write_atomically
+
+PART = 65_536  # prompts whose embeddings are written at once, which is what a kill may cost
 
 
 @dataclass(kw_only=True)
@@ -84,10 +90,12 @@ def choose(settings: Settings, prompts: list[str], rows: Iterable | None, device
     if not path.exists():
         numbers = find_distinct(prompts, rows)
         if settings.share < 1:
-            embeddings = embed([prompts[number] for number in numbers], settings.encoder, device)
+            parts = settings.output / "embeddings"
+            embeddings = embed_in_parts([prompts[number] for number in numbers], settings.encoder, device, parts)
             clusters = {"clusters": settings.clusters, "neighbours": settings.neighbours, "seed": settings.seed}
             numbers = [numbers[place] for place in far_points(embeddings, settings.share, **clusters)]
         write_atomically(path, json.dumps([(number, prompts[number]) for number in numbers]).encode())
+        shutil.rmtree(settings.output / "embeddings", ignore_errors=True)
     chosen = json.loads(path.read_text())
     if any(prompts[number : number + 1] != [prompt] for number, prompt in chosen):
         raise ValueError(f"{settings.prompts} has changed since {settings.output} was begun; take another output.")
@@ -111,7 +119,23 @@ def find_distinct(prompts: list[str], rows: Iterable | None) -> list[int]:
 def identify(row: dict) -> tuple | None:
     """What tells a row's picture and mask from others, without keeping them."""
     images = [row[name] for name in ("image", "mask") if row.get(name) is not None]
-    return tuple(image["path"] or hashlib.sha256(image["bytes"]).hexdigest() for image in images) or None
+    told = (image["path"] if image["bytes"] is None else hashlib.sha256(image["bytes"]).hexdigest() for image in images)
+    return tuple(told) or None
+
+
+def embed_in_parts(prompts: list[str], encoder: str, device: torch.device, folder: Path) -> np.ndarray:  # (N, D)
+    """As `embed`, in parts that are written to `folder`, each under a name that follows from its prompts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for first in range(0, len(prompts), PART):
+        part = prompts[first : first + PART]
+        path = folder / f"{hashlib.sha256(json.dumps(part).encode()).hexdigest()}.npy"
+        if not path.exists():
+            content = io.BytesIO()
+            np.save(content, embed(part, encoder, device))
+            write_atomically(path, content.getvalue())
+        found.append(np.load(path))
+    return np.concatenate(found)
 
 
 @torch.no_grad()
@@ -160,7 +184,7 @@ def make_candidates(pipes: list, prompt: str, picture: dict, first: int, setting
 
 def make_rows(items: list, pipes: list, rows, settings: Settings, skipped: Skipped) -> list[dict]:
     """The rows of a shard; `items` are (place, number, prompt), the place counted among the chosen prompts."""
-    made = []
+    made, inpaint = [], any("mask_image" in inspect.signature(pipe.__call__).parameters for pipe in pipes)
     for place, number, prompt in items:
         try:
             row = (
@@ -170,6 +194,9 @@ def make_rows(items: list, pipes: list, rows, settings: Settings, skipped: Skipp
             skipped.add(str(reason))
             continue
         picture = {name: value for name, value in row.items() if name in CANDIDATES.optional}
+        if missing := [name for name in ("image", "mask") if inpaint and name in row and row[name] is None]:
+            skipped.add(f"missing {missing[0]}")
+            continue
         candidates = make_candidates(pipes, prompt, picture, settings.seed + settings.candidates * place, settings)
         if candidates is None:
             skipped.add("fewer than two candidates")
@@ -180,7 +207,8 @@ def make_rows(items: list, pipes: list, rows, settings: Settings, skipped: Skipp
 
 def main(settings: Settings) -> None:
     datasets.disable_progress_bars()  # one for each shard
-    state, skipped = PartialState(cpu=not torch.accelerator.is_available()), Skipped()
+    state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(hours=12))  # while one chooses
+    skipped = Skipped()
     with state.main_process_first():
         claim(settings.output, {name: value for name, value in asdict(settings).items() if name != "output"})
         prompts, rows = read_prompts(settings, skipped)

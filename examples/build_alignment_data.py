@@ -1,13 +1,17 @@
 """Make D_align: captions that say too little of their image, each with a better one by a vision-language model.
 
 Image-text pairs in; those whose CLIPScore is below a threshold stay, their caption is the one rejected; a model that
-sees the image writes the one chosen (ByteEdit, section on D_align; LLaVA on pairs of LAION there). A run that was
-killed goes on where it was; several processes share the work, as in build_aesthetic_data.py:
+sees the image writes the one chosen (ByteEdit, section on D_align; LLaVA on pairs of LAION there). Some pictures are
+held out, so that train_reward.py reads the output as it is. A run that was killed goes on where it was; several
+processes share the work, as in build_aesthetic_data.py:
 
     python examples/build_alignment_data.py --pairs pairs.parquet --output .runs/alignment
 """
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,6 +26,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from byteedit.data.preferences import ALIGNMENT, IMAGE, TEXT, Schema, Skipped, examples, load
 from byteedit.data.shards import build_shards, claim
+from byteedit.data.sources import digest
 from byteedit.rewards import CLIPReward
 
 
@@ -41,6 +46,8 @@ class Settings:
     """Read as it goes, instead of bringing the pairs to the local disk first."""
     limit: int | None = None
     """Read so many pairs at most."""
+    validation: float = 0.05
+    """Share of the pictures, in [0, 1), that make the split `validation`; all rows of a picture are in one split."""
     clip: str = "openai/clip-vit-base-patch32"
     """Folder or hub id of the CLIP model."""
     threshold: float = 0.28
@@ -75,7 +82,8 @@ class Captioner:
         content = [{"type": "image"}, {"type": "text", "text": self.settings.instruction}]
         chat = [{"role": "user", "content": content}]
         text = self.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        inputs = self.processor(images=images, text=[text] * len(images), padding=True, return_tensors="pt")
+        each = [[image] for image in images]  # some processors take a plain list for the images of one text
+        inputs = self.processor(images=each, text=[text] * len(images), padding=True, return_tensors="pt")
         inputs = inputs.to(self.model.device, self.model.dtype)
         written = self.model.generate(**inputs, max_new_tokens=self.settings.tokens, do_sample=False)
         answers = written[:, inputs["input_ids"].shape[1] :]
@@ -102,13 +110,29 @@ def improve(rows: list[dict], clip: CLIPReward, captioner: Captioner, settings: 
     return made
 
 
+def split_of(row: dict, share: float) -> str:
+    """The split of a row, which follows from its picture alone: no other rows have a say, nor has the order."""
+    number = int.from_bytes(hashlib.sha256(row["image"].tobytes()).digest()[:8], "big")
+    return "validation" if number < share * 2**64 else "train"
+
+
+def begin(settings: Settings, rows: Iterable[dict]) -> None:
+    """Claim the output for these settings and these pairs."""
+    held = {"pairs_rows": None if settings.streaming else len(rows)}
+    held["pairs_sha256"] = digest(settings.pairs, settings.split)
+    claim(settings.output, {name: value for name, value in asdict(settings).items() if name != "output"} | held)
+
+
 def main(settings: Settings) -> None:
+    if not 0 <= settings.validation < 1:
+        raise ValueError(f"validation is {settings.validation}; it must be at least 0 and below 1.")
     datasets.disable_progress_bars()  # one for each shard
-    state, skipped = PartialState(cpu=not torch.accelerator.is_available()), Skipped()
+    state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(hours=12))  # others wait to begin
+    schema, skipped = Schema({settings.image: IMAGE, settings.caption: TEXT}), Skipped()
     with state.main_process_first():
-        claim(settings.output, {name: value for name, value in asdict(settings).items() if name != "output"})
-    schema = Schema({settings.image: IMAGE, settings.caption: TEXT})
-    rows = load(settings.pairs, schema, skipped, split=settings.split, streaming=settings.streaming)
+        rows = load(settings.pairs, schema, skipped, split=settings.split, streaming=settings.streaming)
+        if state.is_main_process:
+            begin(settings, rows)
     clip = CLIPReward.from_pretrained(settings.clip).to(state.device)
     captioner = Captioner(settings, state.device)
     build_shards(
@@ -120,6 +144,8 @@ def main(settings: Settings) -> None:
         process=state.process_index,
         processes=state.num_processes,
         total=settings.limit if settings.streaming else min(len(rows), settings.limit or len(rows)),
+        splits=("validation", "train") if settings.validation else ("train",),
+        split=partial(split_of, share=settings.validation),
     )
     print(f"D_align is in {settings.output}; in this run {skipped}")
 

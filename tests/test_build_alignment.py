@@ -1,4 +1,4 @@
-"""The builder of D_align on a tiny CLIP and a tiny LLaVA: which captions it improves, and that a kill costs little."""
+"""The builder of D_align on tiny models: what it improves, what it holds out, and that a kill costs little."""
 
 import importlib.util
 import sys
@@ -9,8 +9,12 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 from datasets import Dataset, Features
+from PIL import Image
 
+from byteedit.data import shards
 from byteedit.data.preferences import ALIGNMENT, IMAGE, TEXT, Schema, Skipped, examples, load
+from byteedit.training.reward import open_rows
+from toy_rewards import settings_for
 
 ROOT = Path(__file__).parent.parent
 
@@ -88,6 +92,47 @@ def llava(tmp_path):
 
 
 @pytest.fixture
+def gemma(tmp_path):
+    """A tiny Gemma 3, whose processor takes a plain list of images for those of one text, in a folder."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        Gemma3Config,
+        Gemma3ForConditionalGeneration,
+        Gemma3ImageProcessorPil,
+        Gemma3Processor,
+        Gemma3TextConfig,
+        PreTrainedTokenizerFast,
+        SiglipVisionConfig,
+    )
+
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    places = {"image_token": "<image>", "boi_token": "<boi>", "eoi_token": "<eoi>"}
+    words = [*special.values(), *places.values(), "user", "assistant", "describe", "red", "boat", "sky", "a", "the"]
+    tokens = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    tokens.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokens.add_special_tokens(words[:6])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokens, extra_special_tokens=places, **special)
+    template = "user {% for part in messages[0].content %}{% if part.type == 'image' %}<boi> {% else %}{{ part.text }}"
+    template += "{% endif %}{% endfor %} assistant"
+    images = Gemma3ImageProcessorPil(size={"height": 32, "width": 32})
+    processor = Gemma3Processor(images, tokenizer, chat_template=template, image_seq_length=4)
+    processor.save_pretrained(tmp_path / "gemma")
+    torch.manual_seed(0)
+    width = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
+    vision = SiglipVisionConfig(**width, image_size=32, patch_size=8, vision_use_head=False)
+    ids = {"vocab_size": len(words), "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
+    text = Gemma3TextConfig(**width, **ids, head_dim=8, num_key_value_heads=1, tie_word_embeddings=False)
+    places = {"image_token_index": 3, "boi_token_index": 4, "eoi_token_index": 5, "tie_word_embeddings": False}
+    config = Gemma3Config(vision_config=vision.to_dict(), text_config=text.to_dict(), mm_tokens_per_image=4, **places)
+    model = Gemma3ForConditionalGeneration(config)
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)
+    torch.nn.init.normal_(model.lm_head.weight)
+    torch.nn.init.zeros_(model.lm_head.weight[:6].detach())  # special tokens are not written
+    model.save_pretrained(tmp_path / "gemma")
+    return str(tmp_path / "gemma")
+
+
+@pytest.fixture
 def pairs(alignment, clip, llava, scene, tmp_path):
     """Function that makes settings for seven pairs in a file, one broken and one without a caption."""
     captions = ["a red boat on the lake", "a green tree", "two blue balloons", "grass and sky", "the house", None, "by"]
@@ -104,6 +149,7 @@ def pairs(alignment, clip, llava, scene, tmp_path):
             "batch": 2,
             "shard": 2,
             "instruction": "describe the sky",
+            "validation": 0.0,
         }
         source = {"pairs": str(tmp_path / "pairs.parquet"), "image": "picture", "caption": "text"}
         return alignment.Settings(output=tmp_path / output, **source, **(given | other))
@@ -154,7 +200,93 @@ def test_a_killed_run_goes_on_to_the_same_captions(streaming, alignment, pairs, 
     monkeypatch.setattr(alignment.Captioner, "write", dies_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         alignment.main(killed)
-    assert list(contents(killed.output)) == ["shard-000000.parquet"]
+    assert list(contents(killed.output)) == ["train-000000.parquet"]
     alignment.main(killed)
     assert contents(killed.output) == contents(undisturbed.output)
     assert calls == [2, 2, 2, 1]
+
+
+@pytest.mark.parametrize("kind", ["llava", "gemma"])
+def test_a_batch_of_images_gets_the_captions_of_each_alone(kind, alignment, pairs, request):
+    made = pairs(captioner=request.getfixturevalue(kind), tokens=3)
+    captioner = alignment.Captioner(made, torch.device("cpu"))
+    images = [Image.new("RGB", (40, 40), colour) for colour in ("red", "black", "white")]
+    alone = [captioner.write([image])[0] for image in images]
+    assert captioner.write(images) == alone
+    assert all(alone)
+    assert kind == "llava" or len(set(alone)) == 3
+
+
+def pictures(rows) -> set[bytes]:
+    return {row["image"].tobytes() for row in examples(rows, ALIGNMENT, Skipped())}
+
+
+@pytest.fixture
+def twins(pairs, scene, tmp_path):
+    """Function that makes settings for twelve pictures, each with two captions, far from one another in the file."""
+    images = [scene(40, 40, seed=seed)[0] for seed in range(12)]
+    features = ALIGNMENT.features(ALIGNMENT.required, decoded=True)
+    features = Features({"picture": features["image"], "text": features["caption_chosen"]})
+
+    def make(output="out", **other):
+        columns = {"picture": images * 2, "text": ["a red boat"] * 12 + ["grass"] * 12}
+        Dataset.from_dict(columns, features=features).to_parquet(tmp_path / "pairs.parquet")
+        return pairs(output, threshold=2.0, shard=5, **{"validation": 0.4} | other)
+
+    return make
+
+
+def test_a_share_of_the_pictures_is_held_out_for_training_with_defaults(alignment, twins, tmp_path):
+    made = twins()
+    alignment.main(made)
+    settings = settings_for(tmp_path / "run", "alignment", data=str(made.output))
+    rows, held_out = open_rows(settings, settings.split), open_rows(settings, settings.held_out)
+    assert len(rows) + len(held_out) == 24
+    assert pictures(rows).isdisjoint(pictures(held_out))
+    assert len(held_out) == 2 * len(pictures(held_out))
+    assert 1 <= len(pictures(held_out)) <= 8
+    assert alignment.Settings(pairs="x").validation == 0.05
+    with pytest.raises(ValueError, match=r"validation is 1.0; it must be at least 0 and below 1"):
+        alignment.main(twins("all", validation=1.0))
+
+
+def test_a_picture_is_held_out_at_the_share_that_is_asked_for(alignment):
+    rows = [{"image": Image.new("RGB", (4, 4), (n % 256, n // 256, 0))} for n in range(2000)]
+    splits = [alignment.split_of(row, 0.05) for row in rows]
+    assert 0.035 < splits.count("validation") / 2000 < 0.065
+    assert {alignment.split_of(row, 0.0) for row in rows} == {"train"}
+
+
+def test_a_kill_between_two_splits_of_a_shard_costs_nothing(alignment, twins, monkeypatch):
+    undisturbed, killed = twins("undisturbed"), twins("killed")
+    alignment.main(undisturbed)
+    write, calls = shards.write_atomically, []
+
+    def dies_between(path, content):
+        calls.append(path.name)
+        if path.name == "train-000001.parquet" and calls.count(path.name) == 1:
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(shards, "write_atomically", dies_between)
+    with pytest.raises(KeyboardInterrupt):
+        alignment.main(killed)
+    assert len(contents(killed.output)) == 3
+    alignment.main(killed)
+    assert contents(killed.output) == contents(undisturbed.output)
+    assert len(contents(killed.output)) == 2 * 5
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["held", "streamed"])
+def test_pairs_that_changed_are_refused(streaming, alignment, pairs):
+    made = pairs(threshold=2.0, streaming=streaming)
+    alignment.main(made)
+    alignment.main(made)
+    rows = Dataset.from_parquet(made.pairs)
+    rows.select([1, 0, *range(2, 7)]).to_parquet(made.pairs)
+    with pytest.raises(ValueError, match=r"begun with other settings: pairs_sha256 was '\w+', is '\w+'"):
+        alignment.main(made)
+    rows.select(range(6)).to_parquet(made.pairs)
+    counted = "pairs_sha256" if streaming else "pairs_rows was 7, is 6, pairs_sha256"
+    with pytest.raises(ValueError, match=f"begun with other settings: {counted}"):
+        alignment.main(made)

@@ -169,6 +169,71 @@ def test_prompts_for_inpainting_bring_their_pictures(aesthetic, settings, parts,
         assert {len(row["candidates"]) for row in found} == {2}
 
 
+def test_pictures_of_one_file_name_are_told_apart_by_their_bytes(aesthetic):
+    one, other, path = ({"bytes": content, "path": "image.png"} for content in (b"one", b"other", None))
+    rows = Dataset.from_list([{"image": image, "mask": one} for image in (one, other, one)])
+    assert aesthetic.find_distinct(["a red boat"] * 3, rows) == [0, 1]
+    assert aesthetic.identify({"image": path}) == ("image.png",)
+    empty = {"bytes": b"", "path": "image.png"}
+    assert aesthetic.identify({"image": empty}) not in (None, ("image.png",), aesthetic.identify({"image": one}))
+
+
+def test_rows_without_a_mask_that_fits_cost_no_more_than_themselves(
+    aesthetic, settings, parts, scene, tmp_path, capsys
+):
+    from byteedit import ByteEditInpaintPipeline
+
+    (image, mask), (_, small) = scene(64, 64), scene(32, 32)
+    rows = {
+        "prompt": ["a boat", "a tree", "a house", "a lake", "a balloon"],
+        "image": [image, image, image, None, image],
+        "mask": [mask, None, small, mask, mask],
+    }
+    features = CANDIDATES.features([*CANDIDATES.required, *rows], decoded=True)
+    features = Features({name: features[name] for name in rows})
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "edits.parquet")
+    ByteEditInpaintPipeline(**parts()).save_pretrained(tmp_path / "ours")
+    made = settings(models=(str(tmp_path / "ours"),), candidates=2, prompts=str(tmp_path / "edits.parquet"))
+    aesthetic.main(made)
+    assert load(made.output, CANDIDATES, Skipped())["prompt"][:] == ["a boat", "a balloon"]
+    printed = capsys.readouterr().out
+    assert "3 rows skipped (missing mask: 1, mask of another size: 1, missing image: 1)" in printed
+    rows = [{"image": None, "mask": None, "prompt": "a boat"}]
+    painter = aesthetic.load_pipeline(settings().models[0], made, torch.device("cpu"))
+    assert len(aesthetic.make_rows([(0, 0, "a boat")], [painter], rows, made, Skipped())) == 1  # which takes no mask
+
+
+def test_a_kill_while_prompts_are_embedded_costs_one_part(aesthetic, settings, parts, tmp_path, monkeypatch):
+    built = parts()
+    for part in ("text_encoder", "tokenizer"):
+        built[part].save_pretrained(tmp_path / "encoder")
+    monkeypatch.setattr(aesthetic, "PART", 2)
+    far = {"encoder": str(tmp_path / "encoder"), "share": 0.5, "clusters": 1, "neighbours": 2}
+    undisturbed, killed = settings("undisturbed", **far), settings("killed", **far)
+    aesthetic.main(undisturbed)
+    embed, calls = aesthetic.embed, []
+
+    def dies_at_the_second(prompts, *arguments):
+        calls.append(prompts)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return embed(prompts, *arguments)
+
+    monkeypatch.setattr(aesthetic, "embed", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        aesthetic.main(killed)
+    aesthetic.main(killed)
+    assert [len(prompts) for prompts in calls] == [2, 2, 2, 1]
+    assert (killed.output / "chosen.json").read_bytes() == (undisturbed.output / "chosen.json").read_bytes()
+    assert not (killed.output / "embeddings").exists()
+    prompts = ["a red boat", "a tree", "two blue balloons"]
+    parted = aesthetic.embed_in_parts(prompts, far["encoder"], torch.device("cpu"), tmp_path / "parts")
+    np.testing.assert_allclose(parted, embed(prompts, far["encoder"], torch.device("cpu")), atol=1e-5)
+    other = ["a tree", "a red boat", "two blue balloons"]
+    again = aesthetic.embed_in_parts(other, far["encoder"], torch.device("cpu"), tmp_path / "parts")
+    np.testing.assert_allclose(again, parted[[1, 0, 2]], atol=1e-5)
+
+
 def test_far_prompts_are_chosen_once_and_kept(aesthetic, settings, parts, tmp_path):
     built = parts()
     for part in ("text_encoder", "tokenizer"):

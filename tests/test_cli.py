@@ -92,7 +92,7 @@ def test_it_runs_as_an_installed_command():
         ("outpaint photo.png --output out.png --left 3 --size 9x9", "how far? Give one of"),
         ("outpaint photo.png --output out.png --size 9", "it must be WIDTHxHEIGHT in pixels, such as 1024x768"),
         ("score --reward folder", "no picture given"),
-        ("score photo.png --reward a/b --reward c/b", "two rewards have the same name"),
+        ("score photo.png --reward a/b --reward a/b", "two rewards have the same name"),
         ("edit --replay photo.png --steps 3", "--replay takes everything from the PNG's record"),
     ],
 )

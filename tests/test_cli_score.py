@@ -1,6 +1,7 @@
 """`byteedit score`: a table, JSON and maps, from rewards of random weights."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 from transformers import BertTokenizer, CLIPConfig, CLIPModel
 
+import byteedit
 from byteedit import picturebook
 from byteedit.cli import main
 from byteedit.provenance import Record, encode_png
@@ -96,6 +98,130 @@ def test_maps_are_redder_where_pixels_look_generated(folder, capsys):
     redness = (shown[..., 0] - shown[..., 1]) / shown[..., 0]
     assert np.corrcoef(redness.ravel(), real.ravel())[0, 1] < -0.99
     assert (folder / "maps" / "second-coherent.png").is_file()
+
+
+def save_as(mode: str, path: Path) -> None:
+    """A picture of 20 x 12 pixels, bright on the left, in a mode; "EXIF" lies on its side until its tag is followed."""
+    grey = np.tile(np.linspace(250, 5, 20).astype(np.uint8), (12, 1))  # (12, 20)
+    if mode == "I;16":
+        image = Image.fromarray(grey.astype(np.uint16) * 257)
+    elif mode == "EXIF":
+        image = Image.fromarray(np.stack([grey] * 3, axis=-1)).transpose(Image.Transpose.ROTATE_90)
+    else:
+        image = Image.fromarray(grey).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6 if mode == "EXIF" else 1
+    image.save(path, exif=exif)
+    assert Image.open(path).mode == ("RGB" if mode == "EXIF" else mode)
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "P", "LA", "CMYK", "EXIF"])
+def test_pictures_of_any_mode_get_scores_and_maps(folder, capsys, mode):
+    name = "odd.tif" if mode == "CMYK" else "odd.png"
+    save_as(mode, folder / name)
+    line = f"score {name} first.png --prompt boat --reward pleasing --reward coherent --map maps --json"
+    assert main(line.split()) == 0
+    row, other = json.loads(capsys.readouterr().out)
+    assert np.isfinite([row["pleasing"], row["coherent"]]).all() and row["coherent"] != other["coherent"]
+    shown = np.asarray(Image.open("maps/odd-coherent.png")).astype(int)
+    assert shown.shape == (12, 20, 3)
+    assert shown[:, :5, 0].mean() > shown[:, -5:, 0].mean() + 80  # upright, and as bright as it was
+    real = open_reward("coherent").map([Image.open(name)])[0]
+    assert np.corrcoef(((shown[..., 0] - shown[..., 1]) / shown[..., 0]).ravel(), real.ravel())[0, 1] < -0.99
+    assert (folder / "maps" / "first-coherent.png").is_file()
+
+
+def test_a_picture_goes_through_the_coherence_reward_once(folder, capsys, monkeypatch):
+    seen = []
+    look = CoherenceReward.look
+    monkeypatch.setattr(
+        CoherenceReward, "look", lambda self, image: seen.append(tuple(image.shape)) or look(self, image)
+    )
+    line = "score first.png second.png first.png --reward coherent --batch-size 2 --json"
+    assert main(line.split()) == 0
+    alone = json.loads(capsys.readouterr().out)
+    (folder / "copies").mkdir()
+    Image.open("first.png").save("copies/third.png")
+    del seen[:]
+    line = "score first.png second.png copies/third.png --reward coherent --batch-size 2 --map maps --json"
+    assert main(line.split()) == 0
+    assert sorted(seen) == [(1, 3, 30, 40), (1, 3, 30, 40), (1, 3, 50, 33)]
+    assert [row["coherent"] for row in json.loads(capsys.readouterr().out)] == [row["coherent"] for row in alone]
+    assert sorted(path.name for path in (folder / "maps").iterdir()) == [
+        f"{name}-coherent.png" for name in ("first", "second", "third")
+    ]
+    Image.new("RGB", (40, 30)).save("fourth.png")
+    del seen[:]
+    assert main(["score", "first.png", "fourth.png", "--reward", "coherent", "--map", "maps"]) == 0
+    assert seen == [(2, 3, 30, 40)]  # together, unless --batch-size says otherwise
+
+
+def test_what_was_finished_is_printed_when_the_rest_fails(folder, capsys, monkeypatch):
+    look = CoherenceReward.look
+    monkeypatch.setattr(
+        CoherenceReward, "look", lambda self, image: 1 / 0 if image.shape[-1] == 33 else look(self, image)
+    )
+    line = "score first.png second.png --reward coherent --batch-size 1 --map maps"
+    assert main(line.split()) == 1
+    assert [row.split()[0] for row in capsys.readouterr().out.splitlines()] == ["image", "first.png"]
+    assert [path.name for path in (folder / "maps").iterdir()] == ["first-coherent.png"]
+
+
+def test_rewards_of_one_name_are_told_apart_by_their_folders(folder, capsys):
+    for run in ("runs/a/reward", "runs/b/reward", "runs/b/image"):
+        shutil.copytree("coherent", run)
+    line = (
+        "score first.png --reward runs/a/reward --reward runs/b/reward/ --reward runs/b/image --reward coherent --json"
+    )
+    assert main(line.split()) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert list(row) == ["image", "prompt", "a/reward", "b/reward", "b/image", "coherent"]
+    assert row["image"] == "first.png" and row["a/reward"] == row["b/image"] == row["coherent"]
+    line = "score first.png --reward runs/a/reward --reward runs/b/reward --reward coherent --map maps"
+    assert main(line.split()) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["image", "a/reward", "b/reward", "coherent"]
+    assert {path.name for path in (folder / "maps").iterdir()} == {
+        f"first-{name}.png" for name in ("a-reward", "b-reward", "coherent")
+    }
+
+
+def test_a_reward_that_ships_goes_by_its_name_and_a_folder_of_that_name_by_its_place(folder, capsys):
+    first = Image.open("first.png")
+    shutil.copytree("coherent", "coherence")
+    assert main(["score", "first.png", "--reward", "coherence", "--json"]) == 0
+    shipped = json.loads(capsys.readouterr().out)[0]["coherence"]
+    assert main(["score", "first.png", "--reward", "coherence", "--reward", "./coherence", "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert row["coherence"] == shipped == round(open_reward(f"{byteedit.REWARDS}/coherence").score([first])[0], 4)
+    assert row[f"{folder.name}/coherence"] == round(open_reward("coherent").score([first])[0], 4) != shipped
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("score first.png other/first.png --reward coherent --map maps", "two maps have the same name"),
+        ("score first-x.png first.png --reward coherent --reward x-coherent --map maps", "two maps have the same name"),
+        (
+            "score first.png first-coherent.png --reward coherent --map .",
+            "would overwrite the input first-coherent.png",
+        ),
+        ("score first.png --reward coherent --map second.png", "--map is the file second.png; maps need a folder"),
+        ("score first.png --reward coherent --batch-size 0", "--batch-size is 0; it must be 1 or more"),
+        ("score first.png --reward coherent --batch-size -1", "--batch-size is -1; it must be 1 or more"),
+        ("score first.png --reward coherent --reward other/../coherent", "two rewards have the same name"),
+        ("score first.png --reward image", "or one that of another column"),
+    ],
+)
+def test_wrong_usage_is_one_line_before_anything_is_scored(folder, capsys, line, words):
+    shutil.copytree("coherent", "x-coherent")
+    (folder / "other").mkdir()
+    for copy in ("other/first.png", "first-x.png", "first-coherent.png"):
+        shutil.copy("first.png", copy)
+    before = (folder / "first-coherent.png").read_bytes()
+    assert main(line.split()) == 2
+    out, err = capsys.readouterr()
+    assert words in err and err.count("\n") == 1 and not out
+    assert not (folder / "maps").exists() and (folder / "first-coherent.png").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """Images of strangers: decoded upright and whole, or refused with a reason that is counted."""
 
+import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pictures
 
 from byteedit.data.images import Unusable, is_blank, open_image, store
+from byteedit.image import read_pictures
 
 
 def bomb(width, height) -> bytes:
@@ -35,10 +38,57 @@ def test_a_format_that_needs_another_program_is_not_opened(monkeypatch):
         open_image(store(program))
 
 
-@pytest.mark.parametrize("path", ["/dev/zero", "https://example.com/a.png", "no\0path", "."])
+@pytest.mark.parametrize(
+    "path", ["/dev/zero", "https://example.com/a.png", "no\0path", ".", "data:image/png;base64," + "iVBOR" * 999]
+)
 def test_a_path_that_is_no_file_is_a_missing_image(path):
     with pytest.raises(Unusable, match=r"^missing image$"):
         open_image(store(path))
+
+
+def test_a_file_that_must_not_be_read_is_a_broken_image(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    (tmp_path / "closed.png").write_bytes(b"")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(Unusable, match=r"^broken image$"):
+        open_image(store("closed.png", tmp_path))
+    monkeypatch.setattr(Path, "is_file", refuse)  # as of a folder that is closed to us
+    with pytest.raises(Unusable, match=r"^missing image$"):
+        open_image(store("closed.png", tmp_path))
+
+
+@pytest.mark.parametrize("value", [5, 0.5, True, {"path": 5}, {"bytes": 5}, {"bytes": [1, 2]}, {"bytes": "Zoë"}])
+def test_what_is_no_image_at_all_is_a_broken_one(value, tmp_path):
+    for root in (None, tmp_path):
+        with pytest.raises(Unusable, match=r"^broken image$"):
+            open_image(store(value, root))
+    good, inner = store(["a.png", [value]], tmp_path)
+    assert good == {"bytes": None, "path": str(tmp_path / "a.png")}
+    with pytest.raises(Unusable, match=r"^broken image$"):
+        open_image(inner)
+
+
+def tiff(pixels) -> bytes:
+    buffer = io.BytesIO()
+    Pictures.fromarray(pixels).save(buffer, "TIFF")
+    return buffer.getvalue()
+
+
+def test_deep_pictures_are_read_by_the_rules_of_the_editor():
+    deep = np.array([[-5, 0, 257 * 7, 257 * 200, 65535, 10**6]], np.int32)
+    assert Pictures.open(io.BytesIO(tiff(deep))).mode == "I"
+    for mode in ("RGB", "L"):
+        read = np.asarray(open_image(store(tiff(deep)), mode)).reshape(6, -1)
+        assert read[:, 0].tolist() == [0, 0, 7, 200, 255, 255]
+    [editor] = read_pictures(Pictures.open(io.BytesIO(tiff(deep))))
+    np.testing.assert_allclose(editor.pixels[0, :, 0] * 255, read[:, 0], atol=1e-4)
+    for floats in (np.full((4, 4), 0.5, np.float32), np.full((4, 4), 200, np.float32)):
+        with pytest.raises(ValueError, match="mode F has no known range"):
+            read_pictures(Pictures.open(io.BytesIO(tiff(floats))))
+        with pytest.raises(Unusable, match=r"^broken image$"):
+            open_image(store(tiff(floats)))
 
 
 def test_images_come_upright_and_16_bits_keep_their_range(tmp_path):

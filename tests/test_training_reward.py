@@ -129,6 +129,23 @@ def test_rows_are_opened_and_broken_ones_left_out(tmp_path, caplog, monkeypatch)
     assert "broken image: 1" in caplog.text
 
 
+def test_masks_and_pictures_that_do_not_fit_are_left_out(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    good, (small,) = coherence_rows(3, size=32).to_list(), coherence_rows(1).to_list()
+    rows = [*good, small, good[0] | {"mask": small["mask"]}]
+    Dataset.from_list(rows, features=coherence_rows(1).features).to_parquet(tmp_path / "train.parquet")
+    settings = settings_for(tmp_path, "coherence", data=str(tmp_path), crop=24)
+    kept = open_rows(settings, "train")
+    assert "2 rows skipped (picture smaller than crop: 1, mask of another size: 1)" in caplog.text
+    stage = Coherence(coherence(), crop=24)
+    assert [stage.prepare(row, np.random.default_rng(0))["real"].shape for row in kept] == [(1, 24, 24)] * 3
+    assert len(open_rows(settings_for(tmp_path, "coherence", data=str(tmp_path), crop=16), "train")) == 4
+    with pytest.raises(
+        ValueError, match=r"no row of the split 'train' that can be used: 5 rows skipped \(picture smal"
+    ):
+        open_rows(settings_for(tmp_path, "coherence", data=str(tmp_path), crop=33), "train")
+
+
 def test_new_models_fit_their_tokenizer(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "words")
     architecture = {"vision_config": VISION, "text_config": TEXT} | MLP

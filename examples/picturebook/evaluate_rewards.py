@@ -9,10 +9,12 @@ of the best and the worst by each reward go to docs/images.
 """
 
 import io
+import re
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -22,14 +24,18 @@ from PIL import Image, ImageDraw, ImageFont
 from sklearn.metrics import roc_auc_score
 
 from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Schema, Skipped, examples, load
-from byteedit.evaluation.report import Figure, mean, rate
-from byteedit.picturebook import COLOURS, KINDS, SIZES
+from byteedit.evaluation.report import Figure, rate, ratio
+from byteedit.evaluation.report.figures import RESAMPLES
+from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, SIZES
 from byteedit.rewards import CoherenceReward, PreferenceReward
 from byteedit.rewards.opening import open_reward
 
 ROOT = Path(__file__).resolve().parents[2]
 BEST = 8  # pictures of the highest and of the lowest scores
-WORDS = {"kind": set(KINDS), "colour": set(COLOURS), "size": set(SIZES)}
+PARTS = ("size", "colour", "kind")
+THING = rf"an? (?:({'|'.join(SIZES)}) )?({'|'.join(COLOURS)}) ({'|'.join(KINDS)})"
+CAPTION = re.compile(rf"(?P<things>{THING}(?: and {THING})*)(?: (?P<place>{'|'.join(BACKGROUNDS.values())}))?")
+"""What captions.py says of a page: things, with or without sizes, and a place or none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,26 +90,48 @@ def preference(model: PreferenceReward, pairs: list[dict], kinds: list[str], pic
 
 
 def miscalibration(margin: np.ndarray, bins: int = 10) -> Figure:
-    """How far the stated certainty s(|margin|) is from how often it is right: the mean gap of the pairs' bins."""
+    """How far the stated certainty s(|margin|) is from how often it is right: the mean gap of the pairs' bins.
+
+    The interval is of pairs drawn anew and measured anew. Gaps have no sign, so chance widens them, there once more: it
+    lies rather high.
+    """
     certainty, right = 1 / (1 + np.exp(-np.abs(margin))), margin > 0
     place = np.minimum((2 * certainty - 1) * bins, bins - 1).astype(int)
-    return mean(abs(certainty[place == b].mean() - right[place == b].mean()) for b in place)
+
+    def gap(some: np.ndarray) -> float:
+        return np.abs(np.bincount(place[some], (certainty - right)[some])).sum() / len(some)
+
+    value, rng = gap(np.arange(len(margin))), np.random.default_rng(0)
+    drawn = [gap(rng.integers(len(margin), size=len(margin))) for _ in range(RESAMPLES)]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Figure(value=float(value), low=float(min(low, value)), high=float(max(high, value)), n=len(margin))
 
 
 def fault(row: dict) -> str:
-    """What is wrong with the rejected caption."""
-    chosen, rejected = (set(row[side].split()) for side in ("caption_chosen", "caption_rejected"))
-    for kind, words in WORDS.items():
-        if (chosen - rejected) & words and (rejected - chosen) & words:
-            return kind
-    return "place" if chosen & set().union(*WORDS.values()) <= rejected else "poor"
+    """What is wrong with the rejected caption, of the faults that captions.py makes, one to a caption."""
+    chosen, rejected = (CAPTION.fullmatch(row[side]) for side in ("caption_chosen", "caption_rejected"))
+    if not rejected:
+        return "poor"
+    pairs = zip(*(re.findall(THING, caption["things"]) for caption in (chosen, rejected)), strict=True)
+    found = {name for told, said in pairs for name, a, b in zip(PARTS, told, said, strict=True) if a != b}
+    [only] = found | ({"place"} if chosen["place"] != rejected["place"] else set())
+    return only
 
 
 def coherence(model: CoherenceReward, pictures: list[dict]) -> dict[str, Figure]:
-    """The area under the ROC curve of each picture with a generated region: as it is, and after each change."""
-    edited = [row for row in pictures if np.asarray(row["mask"]).any()]
-    found = {"pixel_auc": mean(areas(model, edited, lambda image: image))}
-    return found | {f"pixel_auc.{name}": mean(areas(model, edited, change)) for name, change in CHANGES.items()}
+    """The area under the ROC curve of pictures with a generated region: as they are, and after each change.
+
+    A case's answers are alike, so the interval is of cases drawn anew. They stand together, with one mask, and its true
+    picture, with an empty one, between them and the next case's.
+    """
+    cases = [list(rows) for mask, rows in groupby(pictures, lambda row: row["mask"].tobytes()) if any(mask)]
+    edited, sizes = [row for rows in cases for row in rows], [len(rows) for rows in cases]
+    numbers = np.repeat(np.arange(len(cases)), sizes)
+
+    def area(change: Callable) -> Figure:
+        return ratio(np.bincount(numbers, areas(model, edited, change)), sizes)
+
+    return {"pixel_auc": area(lambda image: image)} | {f"pixel_auc.{name}": area(to) for name, to in CHANGES.items()}
 
 
 def areas(model: CoherenceReward, edited: list[dict], change: Callable) -> list[float]:

@@ -18,7 +18,7 @@ from byteedit.data.folders import METADATA, find_pictures, read_metadata, with_c
 from byteedit.data.images import Unusable, open_image, store
 from byteedit.data.preferences import IMAGE, IMAGES, TEXT, Row, Schema, load
 from byteedit.data.skipped import Skipped
-from byteedit.data.sources import find_files
+from byteedit.data.sources import find_files, has_splits
 from byteedit.data.tars import Tar, unpack
 from byteedit.picturebook import scene
 
@@ -60,9 +60,11 @@ def open_edits(source: str | Path, skipped: Skipped, *, caption: str = "caption"
             memory (JSONL).
 
     Raises:
-        ValueError: there is nothing of the kind, or it lacks a column.
+        ValueError: there is nothing of the kind, or it lacks a column, or a split is named where there are none.
     """
     name, split = _split(str(source))
+    if split != "train" and not has_splits(name):
+        raise ValueError(f"{name} has no splits, so no {split!r}; name another file, or a folder with a file a split.")
     if name == "picturebook":
         return Edits(read=partial(draw_page, split=split), rows=range(PAGES))
     folder = _folder(Path(name), split)

@@ -5,7 +5,6 @@ picture at all is `Unusable`. No tensors here.
 """
 
 import base64
-import binascii
 import io
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,13 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-__all__ = ["Unusable", "is_blank", "open_image", "store"]
+__all__ = ["BROKEN", "Unusable", "is_blank", "open_image", "store"]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # EPS, for one, would start another program
 LARGEST = PIL.Image.MAX_IMAGE_PIXELS  # 89 megapixels; more is taken for a decompression bomb
+
+BROKEN = {"bytes": b"", "path": None}
+"""What a row holds for what is no image, as `open_image` will find."""
 
 
 class Unusable(ValueError):
@@ -28,34 +30,34 @@ def store(value: Any, root: Path | None = None) -> Any:
     """An image as a row holds it, not decoded: `{"bytes": ..., "path": ...}` with one of the two, or None.
 
     Takes a path (relative to `root`), bytes, a dictionary of both, whose bytes may be base64 text as in JSON, or a list
-    of these, which becomes a list.
+    of these, which becomes a list. Anything else is `BROKEN`.
     """
     if isinstance(value, list):
-        return [store(one, root) for one in value]
+        return [BROKEN if isinstance(one, list) else store(one, root) for one in value]
+    if isinstance(value, dict) and (content := value.get("bytes")) is not None:
+        value = _from_base64(content) if isinstance(content, str) else content
+    elif isinstance(value, dict):
+        value = value.get("path")
     if isinstance(value, bytes):
         return {"bytes": value, "path": None}
-    if isinstance(value, dict) and value.get("bytes") is not None:
-        content = value["bytes"]
-        return store(_from_base64(content) if isinstance(content, str) else content)
-    path = value.get("path") if isinstance(value, dict) else value
-    if path is None:
-        return None
-    return {"bytes": None, "path": str(root / path) if root else str(path)}
+    if isinstance(value, str | Path):
+        return {"bytes": None, "path": str(root / value) if root else str(value)}
+    return None if value is None else BROKEN
 
 
 def _from_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text)
-    except binascii.Error:
-        return b""  # no picture, as `open_image` will find
+    except ValueError:  # also for letters beyond ASCII
+        return BROKEN["bytes"]
 
 
 def open_image(image: dict | None, mode: str = "RGB") -> PIL.Image.Image:
     """The PIL image of what a row holds, upright, of `mode` "RGB" or "L"; the first of several frames.
 
     Raises:
-        Unusable: "missing image" where there is none, "broken image" where it cannot be decoded to its end, is of none
-            of `FORMATS` or has more than `LARGEST` pixels.
+        Unusable: "missing image" where there is none, "broken image" where it cannot be read or decoded to its end, is
+            of none of `FORMATS`, has more than `LARGEST` pixels, or floats, whose range nobody knows.
     """
     content = _read(image)
     try:
@@ -74,15 +76,29 @@ def _read(image: dict | None) -> bytes:
     if image["bytes"] is not None:
         return image["bytes"]
     path = Path(image["path"])
-    if not path.is_file():  # nor a device, nor an address in the network
+    if not _is_file(path):  # nor a device, nor an address in the network
         raise Unusable("missing image")
-    return path.read_bytes()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unusable("broken image") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, such as a picture written out as one; a folder that is closed to us
+        return False
 
 
 def _to_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
-    if not image.mode.startswith("I;16"):
+    """16 bits become 8, by the rules of `byteedit.image`, which refuses floats with a ValueError."""
+    if image.mode != "F" and not image.mode.startswith("I"):
         return image
-    return PIL.Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    from byteedit.image import convert_mode  # here, since it loads torch
+
+    deep = image if image.mode == "I;16" else convert_mode(image)
+    return PIL.Image.fromarray((np.asarray(deep) // 257).astype(np.uint8))
 
 
 def is_blank(pixels: np.ndarray, least: float = 2 / 255) -> bool:

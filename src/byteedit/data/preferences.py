@@ -6,7 +6,7 @@ Source of the data sets: ByteEdit (arXiv 2404.04860), its D_aes and D_align, and
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import datasets
 from datasets import Dataset, Features, Image, IterableDataset, Value
 
-from byteedit.data.images import Unusable, open_image, store
+from byteedit.data.images import BROKEN, Unusable, open_image, store
 from byteedit.data.public_sets import LAYOUTS, beaten
 from byteedit.data.skipped import Skipped
 from byteedit.data.sources import find_files, open_rows, read_json_lines
@@ -146,10 +146,11 @@ def _hold(stream: IterableDataset, streaming: bool) -> Dataset | IterableDataset
 
 
 def _stream_json(files: list[Path], schema: Schema, skipped: Skipped) -> IterableDataset:
-    first = next(read_json_lines(files, Skipped()), None)
-    if first is None:
+    """Rows in the columns of all lines together, for which the files are read once more."""
+    columns = set().union(*(row.keys() for _, row in read_json_lines(files, Skipped())))
+    if not columns:
         raise ValueError(f"{files[0]} holds no rows; expected one JSON object on a line.")
-    features = schema.features(first[1])
+    features = schema.features(columns)
 
     def read(files: list[Path]) -> Iterator[Row]:
         for file, row in read_json_lines(files, skipped):
@@ -183,7 +184,12 @@ def _convert(row: Row, schema: Schema, root: Path | None) -> Row:
 
 
 def _stored(row: Row, name: str, schema: Schema, root: Path | None) -> Any:
-    return store(row.get(name), root) if name in schema.images else row.get(name)
+    if name not in schema.images:
+        return row.get(name)
+    stored, several = store(row.get(name), root), (schema.required | schema.optional)[name] == IMAGES
+    if stored is None or isinstance(stored, list) == several:
+        return stored
+    return [BROKEN] if several else BROKEN
 
 
 def examples(dataset: Iterable[Row], schema: Schema, skipped: Skipped) -> Iterator[Row]:
@@ -195,31 +201,55 @@ def examples(dataset: Iterable[Row], schema: Schema, skipped: Skipped) -> Iterat
             skipped.add(str(reason))
 
 
-def usable(dataset: Dataset, schema: Schema, skipped: Skipped) -> Dataset:
+def usable(
+    dataset: Dataset,
+    schema: Schema,
+    skipped: Skipped,
+    *,
+    check: Callable[[Row], Any] | None = None,
+    process: int = 0,
+    processes: int = 1,
+    gather: Callable[[list], list] = list,
+) -> Dataset:
     """The rows that can be decoded, as `datasets.Dataset`: for readers that ask for rows by number.
 
     Decodes every image once to find out, so it takes as long as one pass over the data.
+
+    Args:
+        check: Raises `Unusable` for what shall be left out; without, `decode` does.
+        process, processes: Of several processes each checks every `processes`-th row.
+        gather: Gives every process the lists of all as one list, such as `accelerate.utils.gather_object`; all then
+            come to the same rows and the same counts.
     """
-    kept = []
-    for number, row in enumerate(dataset):
-        try:
-            decode(row, schema)
-        except Unusable as reason:
-            skipped.add(str(reason))
-        else:
-            kept.append(number)
-    return dataset.select(kept)
+    own, check = range(process, len(dataset), processes), check or partial(decode, schema=schema)
+    reasons = (_find_fault(row, check) for row in dataset.select(own))
+    left_out = dict(sorted(gather([(number, reason) for number, reason in zip(own, reasons, strict=True) if reason])))
+    for reason in left_out.values():
+        skipped.add(reason)
+    return dataset.select([number for number in range(len(dataset)) if number not in left_out])
+
+
+def _find_fault(row: Row, check: Callable[[Row], Any]) -> str | None:
+    try:
+        check(row)
+    except Unusable as reason:
+        return str(reason)
+    return None
 
 
 def decode(row: Row, schema: Schema) -> Row:
     """A row of `load` with PIL images: RGB, and L for masks; what is optional may be None.
 
     Raises:
-        Unusable: a required image or text is missing, an image is broken, or the row is a tie.
+        Unusable: a required image or text is missing, an image is broken, the mask is not of the size of `image`, or
+            the row is a tie.
     """
     decoded = {name: _decode(name, value, schema) for name, value in row.items()}
     if schema.pair and row[schema.pair[0]] == row[schema.pair[1]]:
         raise Unusable("tie")
+    image, mask = decoded.get("image"), decoded.get("mask")
+    if image and mask and image.size != mask.size:
+        raise Unusable("mask of another size")
     return decoded
 
 

@@ -6,7 +6,7 @@ is started again writes what is missing and ends with the data set of an undistu
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,24 @@ def build_shards(
     process: int = 0,
     processes: int = 1,
     total: int | None = None,
+    splits: Sequence[str] = ("shard",),
+    split: Callable[[Row], str] | None = None,
 ) -> None:
     """Write `make` of every `size` items that follow one another to a shard of `folder`; shards there are left alone.
 
     `make` may give more rows than items, or fewer, or none; its images are PIL images or what rows hold. Of several
-    processes each writes every `processes`-th shard. `total` is the number of items, for the progress bar.
+    processes each writes every `processes`-th shard. `total` is the number of items, for the progress bar. With several
+    `splits`, such as ("train", "validation"), a shard is a file of each, named for it, and `split` says of a row which
+    is its own.
     """
     with tqdm(total=total, desc=folder.name, unit="item", disable=process > 0) as bar:
         for number, batch in enumerate(_batches(items, size)):
-            path = folder / f"shard-{number:06d}.parquet"
-            if number % processes == process and not path.exists():
-                write_atomically(path, _parquet(make(batch), features))
+            files = {name: folder / f"{name}-{number:06d}.parquet" for name in splits}
+            if number % processes == process and not all(file.exists() for file in files.values()):
+                rows = make(batch)
+                for name, file in files.items():
+                    mine = rows if split is None else [row for row in rows if split(row) == name]
+                    write_atomically(file, _parquet(mine, features))
             bar.update(len(batch))
 
 

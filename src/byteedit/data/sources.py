@@ -3,6 +3,7 @@
 Columns are as they are found there, images not decoded. No remote code, and no format that could hold any.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_f
 from pyarrow.parquet import read_metadata
 
 from byteedit.data.skipped import Skipped
+from byteedit.provenance import sha256
 
-__all__ = ["find_files", "open_rows", "read_json_lines"]
+__all__ = ["digest", "find_files", "has_splits", "open_rows", "read_json_lines"]
 
 SPLITS = ("train", "validation", "test")
 HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # half a character in JSON, such as of an emoji
 
 
 def find_files(source: str | Path, split: str) -> list[Path]:
@@ -48,6 +51,26 @@ def _belongs(file: Path, split: str) -> bool:
     return file.stem == split or file.stem.startswith(f"{split}-")
 
 
+def has_splits(source: str | Path) -> bool:
+    """Whether the rows depend on the split that is asked for; those of a file or a saved `Dataset` are always all."""
+    return not (Path(source).is_file() or _is_saved(Path(source), "state.json"))
+
+
+def digest(source: str | Path, split: str) -> str | None:
+    """One SHA-256 of the bytes of the files that hold a split, or of all that `datasets` saved; None of the hub."""
+    path = Path(source)
+    if not path.exists():
+        return None
+    saved = _is_saved(path, "state.json", "dataset_dict.json")
+    parts = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("cache-"))
+    files = sorted(parts) if saved else find_files(path, split)
+    return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
+
+
+def _is_saved(path: Path, *names: str) -> bool:
+    return path.is_dir() and any((path / name).is_file() for name in names)
+
+
 def open_rows(
     source: str | Path, split: str = "train", *, config: str | None = None, streaming: bool = False
 ) -> Dataset | IterableDataset:
@@ -56,7 +79,7 @@ def open_rows(
     Raises:
         ValueError: there is nothing of the kind, or not the split, or it is empty.
     """
-    if Path(source).is_dir() and any((Path(source) / name).is_file() for name in ("state.json", "dataset_dict.json")):
+    if _is_saved(Path(source), "state.json", "dataset_dict.json"):
         rows = load_from_disk(source)
         rows = _pick(rows, split, source) if isinstance(rows, DatasetDict) else rows
         return rows.to_iterable_dataset() if streaming else rows
@@ -80,8 +103,8 @@ def _pick(splits: DatasetDict, split: str, source: str | Path) -> Dataset:
 def read_json_lines(files: list[Path], skipped: Skipped) -> Iterator[tuple[Path, dict]]:
     """The rows of JSONL files, each with its file; lines that are no JSON object are counted and left out."""
     for file in files:
-        with open(file, encoding="utf-8") as lines:
-            for line in filter(str.strip, lines):
+        with open(file, "rb") as lines:
+            for line in filter(bytes.strip, lines):
                 row = _parse(line)
                 if row is None:
                     skipped.add("broken line")
@@ -89,9 +112,11 @@ def read_json_lines(files: list[Path], skipped: Skipped) -> Iterator[tuple[Path,
                     yield file, row
 
 
-def _parse(line: str) -> dict | None:
+def _parse(line: bytes) -> dict | None:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError:
+        row = json.loads(text := line.decode())
+        if SURROGATE.search(text):
+            json.dumps(row, ensure_ascii=False).encode()  # raises for half a character, which no file could hold
+    except ValueError:
         return None
     return row if isinstance(row, dict) else None

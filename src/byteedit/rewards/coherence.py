@@ -5,8 +5,10 @@ model is the discriminator of adversarial training; its losses and its updates a
 Source: ByteEdit (arXiv 2404.04860), section on coherence and Eq. 6.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +17,21 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, ViTConfig, ViTModel
 
 from byteedit.image import read_pictures, to_tensor
-from byteedit.rewards.pixels import check, evaluating, normalize, residual, resize, scaled
+from byteedit.rewards.pixels import batches, check, evaluating, normalize, residual, resize, scaled, windows
 from byteedit.rewards.stem import build_stem
 
 __all__ = ["CoherenceReward", "CoherenceRewardConfig"]
+
+SIDE = 512
+"""`score` and `map` let the ViT see the square of this in pixels at once, at most: every patch attends to all others.
+In patches of 8 that is 4,096 tokens, a second of a processor; a photograph of 12 megapixels would be 190,000 tokens,
+with 2,000 times the attention."""
+
+OVERLAP = 64
+"""Pixels that neighbouring windows on a larger picture have in common; one fades into the other there."""
+
+TOGETHER = 4 * SIDE**2
+"""Pixels of a batch of several pictures, at most."""
 
 
 class CoherenceRewardConfig(PreTrainedConfig):
@@ -76,14 +89,21 @@ class CoherenceReward(PreTrainedModel):
     def forward(self, image: Tensor) -> Tensor:
         """Logits of every pixel, differentiable to the pixels: (B, 3, H, W) in [-1, 1] -> (B, 1, H, W) float32."""
         check(image)
-        size, wanted = tuple(image.shape[-2:]), self.config.image_size
-        target = size if wanted is None else scaled(*size, wanted)
-        resized = resize(image, target)
+        size = tuple(image.shape[-2:])
+        logits = self.see(resize(image, self.target(*size)))
+        return enlarge(logits, size)
+
+    def target(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which the ViT sees an image of such a height and width."""
+        wanted = self.config.image_size
+        return (height, width) if wanted is None else scaled(height, width, wanted)
+
+    def see(self, resized: Tensor) -> Tensor:
+        """Logits of images at the size at which the ViT sees them: (B, 3, h, w) in [-1, 1] -> (B, 1, h, w) float32."""
         pixels = normalize(resized, self.config.image_mean, self.config.image_std)
         if self.config.residual_gain:
             pixels = torch.cat([pixels, residual(resized, self.config.residual_gain)], dim=1)
-        logits = self.logits(pixels.to(self.dtype)).float()
-        return logits if target == size else F.interpolate(logits, size, mode="bilinear", antialias=True)
+        return self.logits(pixels.to(self.dtype)).float()
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Logits of what the ViT sees, mirrored at the end to full patches: (B, 3, h, w) -> (B, 1, h, w)."""
@@ -101,26 +121,56 @@ class CoherenceReward(PreTrainedModel):
 
     def score(self, images: Sequence, prompts: Sequence[str] | None = None, batch_size: int = 16) -> list[float]:
         """The mean logit of each PIL image; without gradient and dropout. The prompts are not looked at."""
-        return [float(logits.mean()) for logits in self.predict(images, batch_size)]
+        return self.predict(images, batch_size, mean)
 
     def map(self, images: Sequence, batch_size: int = 16) -> list[np.ndarray]:
         """The probability that each pixel is real, for PIL images: (H, W) float32 in [0, 1] each."""
-        return [logits.sigmoid().cpu().numpy() for logits in self.predict(images, batch_size)]
+        return self.predict(images, batch_size, probability)
 
-    def predict(self, images: Sequence, batch_size: int) -> list[Tensor]:
-        """Logits (H, W) of PIL images; those of one size go together, `batch_size` at a time."""
+    def score_and_map(self, images: Sequence, batch_size: int = 16) -> list[tuple[float, np.ndarray]]:
+        """What `score` and `map` say of each PIL image, from one look at it."""
+        return self.predict(images, batch_size, lambda logits: (mean(logits), probability(logits)))
+
+    def predict(self, images: Sequence, batch_size: int, make: Callable[[Tensor], Any]) -> list:
+        """What `make` makes of the logits (H, W) of each PIL image.
+
+        Those of one size go together, `batch_size` of them or `TOGETHER` pixels at a time, or one that has more.
+
+        Raises:
+            ValueError: `batch_size` is less than 1.
+        """
         pixels = [read_pictures(image)[0].pixels for image in images]  # (H, W, 3) each
+        shapes = [one.shape[:2] for one in pixels]
         found = {}
         with evaluating(self):
-            for _, alike in groupby(
-                sorted(range(len(images)), key=lambda i: pixels[i].shape), lambda i: pixels[i].shape
-            ):
-                numbers = list(alike)
-                for first in range(0, len(numbers), batch_size):
-                    part = numbers[first : first + batch_size]
-                    image = torch.cat([to_tensor(pixels[i][None]) for i in part]).to(self.device)
-                    found |= zip(part, self(image).squeeze(1), strict=True)
+            for shape, alike in groupby(sorted(range(len(shapes)), key=shapes.__getitem__), shapes.__getitem__):
+                fitting = TOGETHER // max(math.prod(shape), math.prod(self.target(*shape)))
+                for part in batches(list(alike), min(batch_size, max(fitting, 1))):
+                    seen = self.look(torch.cat([to_tensor(pixels[i][None]) for i in part]))
+                    found |= {i: make(logits) for i, logits in zip(part, seen, strict=True)}
         return [found[i] for i in range(len(images))]
+
+    def look(self, image: Tensor) -> Tensor:
+        """`forward`, in windows where the ViT would see too much at once: (B, 3, H, W) on the CPU -> (B, H, W).
+
+        Where `image_size` says at which size the ViT sees images, it sees four times the square of that at once.
+        """
+        size = tuple(image.shape[-2:])
+        target, side = self.target(*size), max(SIDE, 2 * (self.config.image_size or 0))
+        if math.prod(target) <= side**2:
+            return self(image.to(self.device)).squeeze(1)
+        return enlarge(self.pan(resize(image, target), side), size).squeeze(1)
+
+    def pan(self, resized: Tensor, side: int) -> Tensor:
+        """`see` in windows of `side` pixels at most, which fade into each other: (B, 3, h, w) -> (B, 1, h, w)."""
+        patch = self.config.vit_config.patch_size
+        down, across = (windows(length, side, OVERLAP, patch) for length in resized.shape[-2:])
+        logits = torch.zeros_like(resized[:, :1])
+        for rows, above in down:
+            for columns, beside in across:
+                part = self.see(resized[..., rows, columns].to(self.device)).to(logits.device)
+                logits[..., rows, columns] += above[:, None] * beside * part
+        return logits
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs) -> "CoherenceReward":
@@ -129,6 +179,23 @@ class CoherenceReward(PreTrainedModel):
         """
         kwargs.setdefault("dtype", torch.float32)
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+
+def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, 1, h, w) -> (B, 1, *size), bilinear, as they are where they have that size."""
+    if tuple(logits.shape[-2:]) == size:
+        return logits
+    return F.interpolate(logits, size, mode="bilinear", antialias=True)
+
+
+def mean(logits: Tensor) -> float:
+    """How real a picture looks, of its logits (H, W)."""
+    return float(logits.mean())
+
+
+def probability(logits: Tensor) -> np.ndarray:
+    """How likely each pixel is real: (H, W) -> (H, W) float32 in [0, 1]."""
+    return logits.sigmoid().cpu().numpy()
 
 
 def mirrored(pixels: Tensor, dim: int, target: int) -> Tensor:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from transformers import PreTrainedConfig
 
+import byteedit
 from byteedit.rewards.clip import PICKSCORE, CLIPReward
 from byteedit.rewards.coherence import CoherenceReward, CoherenceRewardConfig
 from byteedit.rewards.preference import PreferenceReward, PreferenceRewardConfig
 
-__all__ = ["SHIPPED", "open_reward"]
+__all__ = ["SHIPPED", "locate", "open_reward"]
 
 SHIPPED = ("aesthetic", "alignment", "coherence")
 """Rewards in the package, folders of `byteedit.REWARDS`, which know its picture book."""
@@ -22,12 +23,21 @@ CLASSES = {
 HUB_NAME = re.compile(r"([\w-]+/)?[\w.-]+")
 
 
+def locate(name: str) -> str:
+    """The folder of a reward that ships, by its name; any other folder or hub name as it is."""
+    return str(Path(byteedit.REWARDS) / name) if name in SHIPPED else name
+
+
 def open_reward(name: str) -> PreferenceReward | CoherenceReward | CLIPReward:
-    """The reward in a folder or of a hub name; of a plain CLIP checkpoint the cosine, of PickScore its own score.
+    """The reward that ships under a name, in a folder, or of a hub name.
+
+    Of a plain CLIP checkpoint it is the cosine, of PickScore its own score. A folder that is called as one that ships
+    goes by ./name.
 
     Raises:
         ValueError: there is no config there, or it is no reward's.
     """
+    name = locate(name)
     if not Path(name).is_dir() and not HUB_NAME.fullmatch(name):
         raise ValueError(f"there is no reward at {name}; name a folder that is there, or a hub name, owner/name.")
     try:

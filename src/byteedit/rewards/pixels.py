@@ -74,6 +74,39 @@ def centre(height: int, width: int, size: int) -> tuple[slice, slice]:
     return slice(top, top + size), slice(left, left + size)
 
 
+def windows(length: int, side: int, overlap: int, patch: int) -> list[tuple[slice, Tensor]]:
+    """Parts of `length` pixels, as few as are `side` long at most, and the share (n,) that each has in its pixels.
+
+    Neighbours have `overlap` pixels in common, or a little more, over which one fades into the other; the shares of a
+    pixel add up to 1. Every part begins at a multiple of `patch`.
+    """
+    whole, common = -(-length // patch), -(-overlap // patch)  # patches
+    count = max(1, -(-(whole - common) // (side // patch - common)))
+    extent = -(-(whole + (count - 1) * common) // count)
+    starts = [number * (whole - extent) // max(count - 1, 1) * patch for number in range(count)]
+    parts = [slice(start, min(start + extent * patch, length)) for start in starts]
+    shares = torch.zeros(count, length)
+    for share, part in zip(shares, parts, strict=True):
+        inside = torch.arange(part.start, part.stop) + 0.5
+        rise = inside - part.start if part.start else torch.full_like(inside, length)
+        fall = part.stop - inside if part.stop < length else torch.full_like(inside, length)
+        share[part] = torch.minimum(rise, fall).clamp(max=common * patch)
+    shares /= shares.sum(dim=0)
+    return [(part, share[part]) for part, share in zip(parts, shares, strict=True)]
+
+
+def batches(items: Sequence, size: int) -> Iterator[Sequence]:
+    """The items in order, `size` at a time.
+
+    Raises:
+        ValueError: `size` is less than 1.
+    """
+    if size < 1:
+        raise ValueError(f"batch_size is {size}; it must be 1 or more.")
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
+
+
 def check(image: Tensor) -> None:
     """Raise ValueError where `image` is no batch of RGB images."""
     if image.ndim != 4 or image.shape[1] != 3:
@@ -96,15 +129,14 @@ def score(model, images: Sequence, prompts: Sequence[str], *, size: int, batch_s
     """`model.rate` of PIL images of any sizes with a prompt for each, in batches, without gradient and dropout.
 
     Raises:
-        ValueError: there is not one prompt for each image.
+        ValueError: there is not one prompt for each image, or `batch_size` is less than 1.
     """
     if isinstance(prompts, str) or len(images) != len(prompts):
         what = "one string" if isinstance(prompts, str) else f"{len(prompts)} prompts"
         raise ValueError(f"{len(images)} images came with {what}; give a list with a prompt for each image.")
     scores = []
     with evaluating(model):
-        for first in range(0, len(images), batch_size):
-            part = slice(first, first + batch_size)
-            image = torch.stack([read(picture, size) for picture in images[part]]).to(model.device)
-            scores += model.rate(image, list(prompts[part])).tolist()
+        for part in batches(range(len(images)), batch_size):
+            image = torch.stack([read(images[i], size) for i in part]).to(model.device)
+            scores += model.rate(image, [prompts[i] for i in part]).tolist()
     return scores

@@ -5,6 +5,7 @@ held-out measures, the standardised score. The models are in `rewards`, the loop
 Source: ByteEdit (arXiv 2404.04860), Eqs. 1, 5 and 6; freezing and settings as ImageReward (arXiv 2304.05977).
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -13,12 +14,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from datasets import Dataset
 from numpy.random import Generator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset, default_collate
 from tyro.conf import Fixed
 
+from byteedit.data.images import Unusable
 from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Layout, Skipped, decode, load, usable
 from byteedit.image import to_tensor
 from byteedit.rewards import CoherenceReward, PreferenceReward
@@ -66,11 +69,13 @@ class RewardSettings(Settings):
     split: str = "train"
     """Split that is trained on."""
     held_out: str = "validation"
-    """Split that is never trained on: it is measured while training goes on, and at the end."""
+    """Split that is never trained on: it is measured while training goes on, and at the end. Name `split` itself to
+    measure on the rows that are learnt, on purpose."""
     layout: Layout = "byteedit"
     """Columns of the data: ours, or those of a public set."""
     check: bool = True
-    """Decode all images once before training and leave broken ones out; without, a broken image stops the run."""
+    """Decode all images once before training and leave out what is broken or smaller than `crop`; without, it stops
+    the run."""
     model: str = ""
     """Reward to start from (folder, hub name, or aesthetic, alignment or coherence for those that ship), or a BLIP or
     ViT of transformers to take towers from; without, weights are new and `architecture` says of which sizes."""
@@ -136,10 +141,6 @@ class Coherence:
         """Image (3, H, W) in [-1, 1] and `real` (1, H, W) in {0, 1}: 1 outside the mask. Cut to `crop` where set."""
         values = decode(row, COHERENCE)
         pixels, real = np.asarray(values["image"]), np.asarray(values["mask"]) < 128
-        if pixels.shape[:2] != real.shape:
-            raise ValueError(
-                f"an image of {pixels.shape[:2]} came with a mask of {real.shape}; they must be of one size."
-            )
         if self.crop:
             room = np.array(real.shape) - self.crop
             if room.min() < 0:
@@ -169,13 +170,33 @@ class Coherence:
         return {"pixel_auc": float(auc), "loss": coherence_loss(logits, real).item()}
 
 
-def open_rows(settings: RewardSettings, split: str) -> Dataset:
-    """The rows of a split; says what it leaves out."""
+def open_rows(settings: RewardSettings, split: str, accelerator: Accelerator | None = None) -> Dataset:
+    """The rows of a split; says once what it leaves out. The processes of `accelerator` share the checking.
+
+    Raises:
+        ValueError: there is no such split, or no row of it can be used.
+    """
     skipped, schema = Skipped(), SCHEMAS[settings.reward]
-    rows = load(settings.data, schema, skipped, layout=settings.layout, split=split)
-    rows = usable(rows, schema, skipped) if settings.check else rows
-    skipped.report()
+    with accelerator.main_process_first() if accelerator else nullcontext():
+        rows = load(settings.data, schema, skipped, layout=settings.layout, split=split)
+    if settings.check:
+        group = _group(accelerator) | {"gather": gather_object} if accelerator else {}
+        rows = usable(rows, schema, skipped, check=partial(_check, settings), **group)
+    if accelerator is None or accelerator.is_main_process:
+        skipped.report()
+    if not len(rows):
+        raise ValueError(f"{settings.data} has no row of the split {split!r} that can be used: {skipped}.")
     return rows
+
+
+def _group(accelerator: Accelerator) -> dict[str, int]:
+    return {"process": accelerator.process_index, "processes": accelerator.num_processes}
+
+
+def _check(settings: RewardSettings, row: Row) -> None:
+    values = decode(row, SCHEMAS[settings.reward])
+    if settings.reward == "coherence" and min(values["image"].size) < settings.crop:
+        raise Unusable("picture smaller than crop")
 
 
 def freeze(model: nn.Module, fix_rate: float) -> None:
@@ -204,11 +225,7 @@ def fit(
     if sharded(accelerator):
         raise ValueError("A reward fits on every process; launch with DDP instead of FSDP or ZeRO-3.")
     preference = settings.reward != "coherence"
-    stage = (
-        Preference(settings.reward, model, settings.mirror)
-        if preference
-        else Coherence(model, settings.crop, settings.mirror)
-    )
+    stage, unmirrored = (_stage(model, settings, mirror) for mirror in (settings.mirror, 0.0))
     if preference:
         model.config.score_mean, model.config.score_std = 0.0, 1.0
     freeze(model, settings.fix_rate)
@@ -217,11 +234,10 @@ def fit(
         prepare=stage.prepare,
         batch_size=settings.batch_size,
         seed=settings.seed,
-        process=accelerator.process_index,
-        processes=accelerator.num_processes,
         workers=settings.workers,
+        **_group(accelerator),
     )
-    measure = partial(_measure, accelerator, stage, _loader(accelerator, stage, held_out, settings))
+    measure = partial(_measure, accelerator, stage, _loader(accelerator, unmirrored, held_out, settings))
     objective = Objective(name=settings.reward, model=model, loss=stage.loss)
     kept = train(accelerator, [objective], batches, settings, validate=measure, data={"rows": len(rows)})
     model = accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
@@ -230,7 +246,7 @@ def fit(
         model.half().float()  # rounded as it will be read, for all that is measured from here on
     if preference:
         some = order(settings.seed, 0, len(rows))[: settings.standardise].tolist()
-        _standardise(accelerator, stage, _loader(accelerator, stage, Subset(rows, some), settings))
+        _standardise(accelerator, stage, _loader(accelerator, unmirrored, Subset(rows, some), settings))
     if settings.half:
         model.half()
     if accelerator.is_main_process:
@@ -239,8 +255,14 @@ def fit(
     return measure(model.float())
 
 
+def _stage(model: nn.Module, settings: RewardSettings, mirror: float) -> Preference | Coherence:
+    if settings.reward == "coherence":
+        return Coherence(model, settings.crop, mirror)
+    return Preference(settings.reward, model, mirror)
+
+
 def _loader(accelerator: Accelerator, stage: Preference | Coherence, rows, settings: RewardSettings) -> DataLoader:
-    """The rows once, in order, shared out among processes."""
+    """The rows once, in order, shared out among processes; crops are always the same."""
     collate = partial(_collate, stage.prepare)
     return accelerator.prepare_data_loader(DataLoader(rows, settings.batch_size, collate_fn=collate))
 

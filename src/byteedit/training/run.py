@@ -1,8 +1,12 @@
 """Whole trainings, from settings to a folder with weights and a model card: what `byteedit train` and examples call."""
 
+from datetime import timedelta
+
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from datasets import Dataset
 
+from byteedit.data.sources import has_splits
 from byteedit.hub import push, write_card
 from byteedit.rewards import CoherenceReward, PreferenceReward
 from byteedit.training import boost, phases, sft
@@ -25,14 +29,29 @@ LEARNT = {
 
 def train_reward(settings: RewardSettings) -> dict[str, float]:
     """Train a reward, or go on training it, into output/reward; returns its measures on held-out rows."""
-    accelerator = begin(settings)
-    with accelerator.main_process_first():
-        rows, held_out = open_rows(settings, settings.split), open_rows(settings, settings.held_out)
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # data are fetched while others wait
+    accelerator = begin(settings, kwargs_handlers=[patience])
+    rows, held_out = open_splits(accelerator, settings)
     model = build(settings)
     measures = fit(accelerator, model, rows, held_out, settings)
     publish(accelerator, settings, model, held_out, measures)
     accelerator.end_training()
     return measures
+
+
+def open_splits(accelerator: Accelerator, settings: RewardSettings) -> tuple[Dataset, Dataset]:
+    """The rows that are trained on and those held out, alike on every process.
+
+    Raises:
+        ValueError: they would be the same rows, and the settings do not name one split twice; or a split has none.
+    """
+    if settings.held_out != settings.split and not has_splits(settings.data):
+        raise ValueError(
+            f"{settings.data} gives the same rows for every split, so {settings.held_out!r} would hold out nothing; "
+            f"name a folder with {settings.split}.parquet and {settings.held_out}.parquet (or .jsonl), or set held_out "
+            f"to {settings.split} to measure on the rows that are learnt."
+        )
+    return open_rows(settings, settings.split, accelerator), open_rows(settings, settings.held_out, accelerator)
 
 
 def publish(

@@ -1,0 +1,112 @@
+"""What the rewards' evaluation says of captions, of certainty and of pixels, and how sure it is of that."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.random import default_rng
+from PIL import Image
+
+from byteedit.evaluation.report import mean
+from byteedit.picturebook import scene
+from toy_rewards import coherence as reward
+
+SCRIPTS = Path(__file__).parent.parent / "examples" / "picturebook"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """evaluate_rewards.py as a module."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import evaluate_rewards
+
+    return evaluate_rewards
+
+
+@pytest.fixture
+def captions(monkeypatch):
+    """captions.py as a module, which draws no page."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import captions
+
+    monkeypatch.setattr(captions.Scene, "render", lambda page: np.zeros((1, 1, 3), np.uint8))
+    return captions
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "fault"),
+    [
+        ("a red boat and a red tree", "a blue boat and a red tree", "colour"),
+        ("a red boat and a blue tree", "a blue boat and a blue tree", "colour"),
+        ("a red boat in a green meadow", "a red boat at sunset", "place"),
+        ("a red boat at sunset", "a red boat in a green meadow", "place"),
+        ("a small red boat by a brick wall", "a large red boat by a brick wall", "size"),
+        ("a small red boat and a large orange fish", "a small red boat and a large orange car", "kind"),
+        ("an orange fish in a green meadow", "in a green meadow", "poor"),
+        ("an orange fish in a green meadow", "an orange thing", "poor"),
+        ("a red boat", "a boat", "poor"),
+        ("a small red boat", "something", "poor"),
+    ],
+)
+def test_a_caption_s_fault_is_found(script, chosen, rejected, fault):
+    assert script.fault({"caption_chosen": chosen, "caption_rejected": rejected}) == fault
+
+
+def test_the_fault_of_every_caption_that_is_made_is_found(script, captions):
+    """Beside the fault that `pair` draws, read from the same random numbers."""
+    counts = dict.fromkeys(captions.FAULTS, 0)
+    for seed in range(captions.FIRST_SEED, captions.FIRST_SEED + 1500):
+        row = captions.pair(seed, "test")
+        if row:
+            rng = default_rng([11, seed])
+            rng.integers(len(scene(seed, "test").things))
+            drawn = str(rng.choice(list(captions.FAULTS), p=list(captions.FAULTS.values())))
+            assert script.fault(row) == drawn, row
+            counts[drawn] += 1
+    assert min(counts.values()) > 100
+
+
+def test_miscalibration_is_the_mean_gap_between_certainty_and_truth(script):
+    rng = default_rng(3)
+    margin = rng.normal(0.8, 1.5, 300)
+    certainty, right = 1 / (1 + np.exp(-abs(margin))), margin > 0
+    gap = 0.0
+    for low in np.arange(0.5, 1, 0.05):
+        inside = (certainty >= low) & (certainty < low + 0.05)
+        gap += abs(certainty[inside].sum() - right[inside].sum()) / 300
+    figure = script.miscalibration(margin)
+    assert figure.value == pytest.approx(gap, abs=1e-9) and figure.n == 300
+
+
+def test_the_interval_of_miscalibration_is_of_pairs_drawn_anew(script):
+    """Of pairs of one certainty, the gap is as unsure as the share of right ones: binomial."""
+    margin = np.where(np.arange(400) < 240, 2.0, -2.0)  # right: 0.6
+    certainty = 1 / (1 + np.exp(-2.0))
+    figure = script.miscalibration(margin)
+    assert figure.value == pytest.approx(certainty - 0.6)
+    half = 1.96 * np.sqrt(0.6 * 0.4 / 400)
+    assert figure.low == pytest.approx(certainty - 0.6 - half, abs=0.006)
+    assert figure.high == pytest.approx(certainty - 0.6 + half, abs=0.006)
+
+
+def test_the_answers_to_a_case_are_drawn_together(script):
+    torch.manual_seed(0)
+    model, rng = reward(), default_rng(0)
+    mask = Image.new("L", (16, 16))
+    nothing = mask.copy()
+    mask.paste(255, (4, 4, 12, 12))
+    pictures, areas = [], []
+    for answers in (4, 4, 3, 4, 4):  # one was left out
+        image = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+        rows = [{"image": image, "mask": mask}] * answers  # all answers alike: they say no more than one
+        pictures += [*rows, {"image": image, "mask": nothing}]
+        areas.append(script.areas(model, rows[:1], lambda image: image)[0])
+    figures = script.coherence(model, pictures)
+    assert list(figures) == ["pixel_auc", "pixel_auc.jpeg75", "pixel_auc.three_quarters", "pixel_auc.double"]
+    figure = figures["pixel_auc"]
+    assert figure.n == 5
+    assert figure.value == pytest.approx(np.average(areas, weights=[4, 4, 3, 4, 4]), abs=1e-6)
+    alone, naive = mean(areas), mean(np.repeat(areas, [4, 4, 3, 4, 4]))
+    assert figure.high - figure.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    assert figure.high - figure.low > 1.5 * (naive.high - naive.low)

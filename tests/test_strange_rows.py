@@ -1,0 +1,168 @@
+"""Rows that are not as they should be, sources without splits: counted, refused, shared among processes."""
+
+import io
+import json
+
+import pytest
+from datasets import Dataset, DatasetDict
+from PIL import Image
+
+from byteedit.data.edits import open_edits
+from byteedit.data.images import Unusable, store
+from byteedit.data.preferences import AESTHETIC, CANDIDATES, COHERENCE, Skipped, decode, examples, load, usable
+from byteedit.data.sources import digest, has_splits, read_json_lines
+
+RED, GREEN, GREY = (255, 0, 0), (0, 255, 0), (90, 90, 90)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """What `datasets` caches goes to the test's own folder."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def png(colour, size=(8, 6)) -> bytes:
+    """The bytes of a plain PNG."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two pictures beside the data, red.png and green.png."""
+    (tmp_path / "red.png").write_bytes(png(RED))
+    (tmp_path / "green.png").write_bytes(png(GREEN))
+
+
+def test_a_file_and_one_saved_data_set_have_no_splits(tmp_path):
+    rows = Dataset.from_dict({"a": [1]})
+    rows.to_parquet(tmp_path / "train.parquet")
+    rows.save_to_disk(tmp_path / "one")
+    DatasetDict(train=rows).save_to_disk(tmp_path / "several")
+    assert [has_splits(tmp_path / name) for name in ("train.parquet", "one")] == [False, False]
+    assert [has_splits(source) for source in (tmp_path, tmp_path / "several", "owner/name")] == [True, True, True]
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "saved", "rows.tar"])
+def test_edits_of_a_split_are_not_those_of_the_whole_file(name, tmp_path):
+    rows = Dataset.from_dict({"image": [png(RED)], "caption": ["a red boat"]})
+    rows.to_parquet(tmp_path / "rows.parquet")
+    rows.save_to_disk(tmp_path / "saved")
+    (tmp_path / "rows.tar").touch()
+    with pytest.raises(ValueError, match=f"{name} has no splits, so no 'validation'"):
+        open_edits(f"{tmp_path / name}:validation", Skipped())
+    assert open_edits(f"{tmp_path / name}:train", Skipped()).read
+
+
+def test_the_digest_of_a_source_is_of_its_bytes(tmp_path):
+    rows = Dataset.from_dict({"a": [1, 2, 3]})
+    rows.to_parquet(tmp_path / "train.parquet")
+    rows.to_parquet(tmp_path / "test.parquet")
+    rows.save_to_disk(tmp_path / "saved")
+    before = [digest(source, "train") for source in (tmp_path, tmp_path / "train.parquet", tmp_path / "saved")]
+    assert before[0] == before[1] == digest(tmp_path, "test") != before[2]
+    (tmp_path / "saved" / "cache-1234.arrow").touch()  # as `map` leaves
+    assert digest(tmp_path / "saved", "train") == before[2]
+    rows.select([1, 0, 2]).to_parquet(tmp_path / "train.parquet")
+    assert digest(tmp_path, "train") != before[0] == digest(tmp_path, "test")
+    assert digest("owner/name", "train") is None
+
+
+def test_a_line_may_have_columns_that_the_first_has_not(tmp_path, files):
+    red, green = "red.png", "green.png"
+    rows = [
+        {"prompt": "short", "chosen": red},
+        {"prompt": "plain", "chosen": red, "rejected": green},
+        {"prompt": "edit", "chosen": red, "rejected": green, "image": red, "mask": green, "task": "edit"},
+    ]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for streaming in (False, True):
+        skipped = Skipped()
+        held = load(tmp_path / "pairs.jsonl", AESTHETIC, skipped, streaming=streaming)
+        assert list(held.features) == ["prompt", "chosen", "rejected", "image", "mask", "task"]
+        plain, edit = examples(held, AESTHETIC, skipped)
+        assert (plain["mask"], plain["task"]) == (None, None)
+        assert (edit["mask"].getpixel((0, 0)), edit["task"]) == (150, "edit")  # the luminance of green
+        assert skipped.reasons == {"missing image": 1}
+
+
+def test_values_of_another_kind_are_counted_in_jsonl(tmp_path, files):
+    red, green = "red.png", "green.png"
+    pairs = [
+        (red, green),
+        (5, green),
+        ([red], green),
+        (red, {"bytes": "Zoë"}),
+        (red, "data:image/png;base64," + 5000 * "A"),
+    ]
+    lines = [json.dumps({"prompt": "a", "chosen": a, "rejected": b}).encode() for a, b in pairs]
+    lines += [b'{"prompt": "\\ud83d", "chosen": "a.png", "rejected": "b.png"}', b'{"prompt": "cut off: \xc3']
+    (tmp_path / "pairs.jsonl").write_bytes(b"\n".join(lines))
+    many = [{"prompt": "a", "candidates": value, "seeds": [1, 2]} for value in ([red, green], red, [red, [green]])]
+    (tmp_path / "many.jsonl").write_text("".join(json.dumps(row) + "\n" for row in many))
+    for streaming in (False, True):
+        skipped = Skipped()
+        held = load(tmp_path / "pairs.jsonl", AESTHETIC, skipped, streaming=streaming)
+        assert len(list(examples(held, AESTHETIC, skipped))) == 1
+        assert skipped.reasons == {"broken image": 3, "missing image": 1, "broken line": 2}
+        skipped = Skipped()
+        held = load(tmp_path / "many.jsonl", CANDIDATES, skipped, streaming=streaming)
+        assert len(list(examples(held, CANDIDATES, skipped))) == 1
+        assert skipped.reasons == {"broken image": 2}
+
+
+def test_half_a_character_is_told_from_a_whole_one(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "\\ud83d\\ude00"}\n{"text": "\\ude00"}\n{"text": "Zoë"}\n')
+    skipped = Skipped()
+    rows = [row["text"] for _, row in read_json_lines([tmp_path / "a.jsonl"], skipped)]
+    assert rows == ["😀", "Zoë"]
+    assert skipped.reasons == {"broken line": 1}
+
+
+def test_a_mask_is_as_large_as_its_picture():
+    row = {"prompt": "a", "chosen": store(png(RED)), "rejected": store(png(GREEN))}
+    images = {"image": store(png(RED, (8, 6))), "mask": store(png(GREY, (6, 8)))}
+    with pytest.raises(Unusable, match=r"^mask of another size$"):
+        decode(images, COHERENCE)
+    with pytest.raises(Unusable, match=r"^mask of another size$"):
+        decode(row | images, AESTHETIC)
+    assert decode(row | images | {"mask": None}, AESTHETIC)["mask"] is None
+
+
+def broken_in_part(count):
+    """Rows of AESTHETIC, every third of them broken and every fifth a tie."""
+    plain, broken = [store(png((n, 0, 0))) for n in range(count)], store(b"no picture")
+    rejected = [broken if n % 3 == 0 else one if n % 5 == 0 else store(png(GREEN)) for n, one in enumerate(plain)]
+    rows = {"prompt": [str(n) for n in range(count)], "chosen": plain, "rejected": rejected}
+    return Dataset.from_dict(rows, features=AESTHETIC.features(rows))
+
+
+@pytest.mark.parametrize("count", [1, 2, 17])
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_processes_share_the_checking_and_come_to_the_same_rows(count, processes):
+    rows, alone = broken_in_part(count), Skipped()
+    expected = usable(rows, AESTHETIC, alone)["prompt"][:]
+    assert expected == [str(n) for n in range(count) if n % 3 and n % 5]
+    seen, found = [], []
+
+    def check(row):
+        seen.append(row["prompt"])
+        decode(row, AESTHETIC)
+
+    for process in range(processes):
+        usable(
+            rows,
+            AESTHETIC,
+            Skipped(),
+            check=check,
+            process=process,
+            processes=processes,
+            gather=lambda own: found.extend(own) or own,
+        )
+    assert sorted(seen, key=int) == [str(n) for n in range(count)]  # each by one process
+    for process in range(processes):
+        skipped = Skipped()
+        kept = usable(rows, AESTHETIC, skipped, process=process, processes=processes, gather=lambda own: found)
+        assert kept["prompt"][:] == expected
+        assert (skipped.reasons, str(skipped)) == (alone.reasons, str(alone))
