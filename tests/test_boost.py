@@ -230,6 +230,18 @@ def test_rows_without_prompt_count_only_where_a_reward_says_something_of_them(se
     assert held_out.score(torch.zeros(2, 3, 4, 4), ["a boat", ""]).tolist() == [[4, 1], [2, 1]]
 
 
+def test_a_reward_may_be_prompted_though_it_is_not_followed(settings):
+    assert replace(settings, prompted=("aesthetic", "pretty")).prompted == ("aesthetic", "pretty")
+
+
+def test_sharded_processes_must_take_as_many_steps(settings, monkeypatch):
+    monkeypatch.setattr("byteedit.training.boost.sharded", lambda accelerator: True)
+    with pytest.raises(ValueError, match=r"sampling is uniform, .* set sampling to stratified, or launch with DDP"):
+        run(replace(settings, rank=0, sampling="uniform"))
+    with pytest.raises(ValueError, match="A LoRA, held-out pictures and a judge need whole parameters"):
+        run(replace(settings, sampling="stratified"))
+
+
 def test_bf16_runs(settings):
     settings = watched(settings, mixed_precision="bf16", steps=2)
     measures, _ = run(settings)
@@ -243,6 +255,7 @@ def test_what_is_wrong_is_said_in_a_sentence(settings, tmp_path):
         ({"rewards": {"pretty": "much"}}, "give weights by name, as in {aesthetic: 1}"),
         ({"rewards": {"pretty": 0}}, "give one a weight above 0, and none below"),
         ({"rewards": ["pretty"]}, "give weights by name"),
+        ({"prompted": ("prety",)}, "prompted has 'prety', which is no reward; there are pretty, alignment, aesthetic"),
     ):
         with pytest.raises(ValueError, match=words):
             replace(settings, **changes)

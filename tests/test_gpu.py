@@ -4,6 +4,8 @@ Marked `gpu`; `make test-gpu` runs them where there is one.
 """
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,16 @@ def test_feedback_learning_ends(precision, tmp_path):
     first, last = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
     assert first["pefl/score/aesthetic"] != last["pefl/score/aesthetic"]
     opened().to("cuda").load_lora_weights(str(tmp_path / "lora"))
+
+
+def test_processes_that_talk_by_nccl_agree_on_what_is_drawn(tmp_path):
+    """One process under torchrun sends what several would, half of its steps from noise."""
+    preset, example = tmp_path / "pefl.yaml", Path(__file__).parent.parent / "examples" / "train_pefl.py"
+    preset.write_text(json.dumps(SMALL | LEARNT | {"output": str(tmp_path / "run"), "noise_share": 0.5}))
+    alone = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
+    done = subprocess.run([*alone, str(example), str(preset)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "run" / "lora" / "pytorch_lora_weights.safetensors").is_file()
 
 
 def test_acceleration_ends(tmp_path):

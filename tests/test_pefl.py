@@ -1,6 +1,7 @@
 """Perceptual feedback learning beside a slow, obvious reference; what is called, what is scored, what is trained."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -254,6 +255,17 @@ def test_a_share_of_steps_begins_with_noise(batch):
     assert 2 <= sum(free) <= 10
     with pytest.raises(ValueError, match="noise_share is 2"):
         build(noise_share=2)
+
+
+def test_what_processes_agree_on_is_sent_on_their_device(batch, monkeypatch):
+    """Of several GPUs, nccl sends nothing that is on the CPU."""
+    feedback, sent = build("epsilon", noise_share=0.5), []
+    monkeypatch.setattr("byteedit.training.pefl.PartialState", lambda: SimpleNamespace(device=torch.device("meta")))
+    monkeypatch.setattr(
+        "byteedit.training.pefl.broadcast", lambda tensor: sent.append(tensor.device.type) or torch.tensor([0.25])
+    )
+    feedback.loss(feedback.unet, batch)
+    assert sent == ["meta", "meta"] and feedback.free  # one number for the beginning, one for the points
 
 
 def test_what_is_asked_for_follows_the_rewards_alone_where_noise_is_the_beginning(batch):

@@ -58,6 +58,20 @@ def test_only_a_part_is_differentiated_at_a_time():
     assert loss["loss"].item() == pytest.approx((x0**3).mean().item(), rel=1e-5)
 
 
+def test_a_mean_over_some_pixels_is_taken_part_by_part():
+    """All at once every pixel of the mask counts alike; in parts every row does, however small its mask."""
+    image, edited, mask = torch.zeros(2, 3, 1, 4), torch.zeros(2, 3, 1, 4), torch.zeros(2, 1, 1, 4)
+    edited[0], edited[1] = 2.0, 1.0
+    mask[0, ..., :1], mask[1, ..., :3] = 1, 1
+
+    def terms(edited, part):
+        return {"loss": pixel_loss(edited, image[part], mask[part])}
+
+    whole, parts = (differentiate_in_parts(edited, terms, part)["loss"].item() for part in (0, 1))
+    assert whole == pytest.approx((1 * 1.0 + 3 * 0.5) / 4)
+    assert parts == pytest.approx((1.0 + 0.5) / 2)
+
+
 def test_reward_losses_are_their_formulas():
     score = torch.tensor([-1.5, 0.0, 3.0])
     slow = sum(-math.log(1 / (1 + math.exp(-value))) for value in score.tolist()) / 3

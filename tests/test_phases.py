@@ -22,20 +22,18 @@ SMALL = {"data": "picturebook", "size": 32, "T": 4, "T1": 3, "T2": 2, "steps": 2
 SHORT, SHORTER = {"name": "short", "T": 8, "T1": 6, "T2": 3}, {"name": "shorter", "steps": 3, "lr_d": "2e-3"}
 
 
-@pytest.fixture
-def settings(pipe, tokenizer, tmp_path, monkeypatch):
+def settings_for(pipe, tokenizer, folder):
     """Settings of a tiny run: a LoRA, one reward, a discriminator, two phases."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    pipe.save_pretrained(tmp_path / "base")
-    preference(tokenizer).save_pretrained(tmp_path / "pretty")
-    coherence().save_pretrained(tmp_path / "seam")
+    pipe.save_pretrained(folder / "base")
+    preference(tokenizer).save_pretrained(folder / "pretty")
+    coherence().save_pretrained(folder / "seam")
     return FastSettings(
-        output=tmp_path / "run",
-        base=str(tmp_path / "base"),
+        output=folder / "run",
+        base=str(folder / "base"),
         rewards={"pretty": 1},
-        reward_models={"pretty": str(tmp_path / "pretty")},
+        reward_models={"pretty": str(folder / "pretty")},
         features="",
-        discriminator=str(tmp_path / "seam"),
+        discriminator=str(folder / "seam"),
         lr_d=1e-3,
         rank=2,
         targets=("conv_in", "to_q"),
@@ -44,6 +42,12 @@ def settings(pipe, tokenizer, tmp_path, monkeypatch):
         phases=(SHORT, SHORTER),
         **SMALL,
     )
+
+
+@pytest.fixture
+def settings(pipe, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    return settings_for(pipe, tokenizer, tmp_path)
 
 
 @pytest.fixture

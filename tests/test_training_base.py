@@ -1,9 +1,13 @@
 """The checkpoint that is tuned: opened for training; its text, sizes and noise as in the pipeline and diffusers."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler
 
+import byteedit
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.edits import open_edits
 from byteedit.data.skipped import Skipped
@@ -44,5 +48,21 @@ def test_any_scheduler_of_a_checkpoint_says_what_noise_to_train_with():
     scheduler = training_scheduler(PNDMScheduler(beta_start=0.001, prediction_type="v_prediction"))
     assert isinstance(scheduler, DDIMScheduler)
     assert (scheduler.config.beta_start, scheduler.config.prediction_type) == (0.001, "v_prediction")
+    assert not scheduler.config.clip_sample and not scheduler.config.thresholding  # which its own does not say
     flow = FlowMatchEulerDiscreteScheduler()
     assert training_scheduler(flow) is flow
+
+
+def test_latents_are_taken_as_they_are_whatever_a_config_leaves_out():
+    """Pictures have an end at 1, latents have none: DDIM by itself would clip them there."""
+    assert DDIMScheduler.from_config(PNDMScheduler().config).config.clip_sample
+    scheduler = training_scheduler(PNDMScheduler())
+    scheduler.set_timesteps(4)
+    noisy = torch.full((1, 4, 2, 2), 3.0)
+    found = scheduler.step(torch.zeros_like(noisy), scheduler.timesteps[-1], noisy).pred_original_sample
+    assert found.min() >= 3
+
+
+def test_nothing_changes_for_the_checkpoint_that_ships():
+    config = json.loads((Path(byteedit.PICTUREBOOK) / "scheduler" / "scheduler_config.json").read_text())
+    assert (config["_class_name"], config["clip_sample"], config["thresholding"]) == ("DDIMScheduler", False, False)

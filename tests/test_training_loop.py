@@ -95,6 +95,65 @@ def test_objectives_take_turns_each_with_its_own_optimiser(tmp_path):
     }
 
 
+def test_an_objective_whose_rate_is_0_stays_as_it_is(tmp_path):
+    still, other = nn.Linear(3, 1), nn.Linear(3, 1)
+    before, moved = still.weight.clone(), other.weight.clone()
+    objectives = [
+        Objective(name="still", model=still, loss=squared, lr=0.0),
+        Objective(name="other", model=other, loss=squared),
+    ]
+    batches = Batches(dataset=ROWS, prepare=plain, batch_size=4)
+    train(begin(settings_for(tmp_path), cpu=True), objectives, batches, settings_for(tmp_path))
+    assert torch.equal(still.weight, before) and not torch.equal(other.weight, moved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"accumulate": 0}, "accumulate is 0; give the batches of a step, 1 or more"),
+        ({"clip": 0.0}, "clip is 0.0; give a norm above 0"),
+        ({"clip": -1.0}, "clip is -1.0; give a norm above 0"),
+    ],
+)
+def test_settings_by_which_nothing_is_learnt_are_refused(tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words):
+        begin(settings_for(tmp_path, **changes), cpu=True)
+
+
+def scaled(settings):
+    """An accelerator that scales its losses, as it does in fp16."""
+    accelerator = begin(settings, cpu=True)
+    accelerator.scaler = torch.amp.GradScaler("cpu")
+    return accelerator
+
+
+@pytest.mark.parametrize("heals", [False, True])
+def test_fp16_stops_when_it_skips_step_after_step(tmp_path, heals):
+    settings, steps = settings_for(tmp_path, steps=30), iter(range(1, 100))
+
+    def loss(model, batch):
+        terms, step = squared(model, batch), next(steps)
+        bad = step > 3 and not (heals and step % 19 == 0)
+        terms["loss"].register_hook(lambda gradient: gradient * float("nan") if bad else gradient)
+        return terms
+
+    objectives = [Objective(name="toy", model=build(), loss=loss)]
+    batches = Batches(dataset=ROWS, prepare=plain, batch_size=4)
+    if heals:
+        train(scaled(settings), objectives, batches, settings)
+        assert next(steps) == 31
+        return
+    with pytest.raises(FloatingPointError, match=r"gradient of toy .* for 20 steps in a row, up to step 23;"):
+        train(scaled(settings), objectives, batches, settings)
+
+
+def test_several_objectives_are_not_trained_in_fp16(tmp_path):
+    settings = settings_for(tmp_path)
+    objectives = [Objective(name=name, model=build(), loss=squared) for name in ("one", "two")]
+    with pytest.raises(ValueError, match="fp16 scales the loss of one objective only; take mixed_precision bf16"):
+        train(scaled(settings), objectives, Batches(dataset=ROWS, prepare=plain, batch_size=4), settings)
+
+
 @pytest.mark.parametrize("term", ["worst", "gradient"])
 def test_a_term_that_is_not_finite_stops_with_its_name_and_step(tmp_path, term):
     steps = iter(range(100))
@@ -132,6 +191,16 @@ def test_what_is_watched_must_be_measured(tmp_path):
         run(settings_for(tmp_path, watch="gold", steps=2), validate=lambda model: {"silver": 1.0})
     with pytest.raises(ValueError, match="this stage has no validation"):
         run(settings_for(tmp_path, watch="gold"))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_watched_measure_that_is_not_finite_stops_with_its_name_and_step(tmp_path, bad):
+    marks = iter([0.5, bad, 0.9])
+    settings = settings_for(tmp_path, validate_every=2, watch="mark")
+    with pytest.raises(FloatingPointError, match=rf"mark, which is watched, is {bad} at step 4;"):
+        run(settings, validate=lambda model: {"mark": next(marks)})
+    others = iter([bad] * 99)
+    run(settings_for(tmp_path / "other", watch=""), validate=lambda model: {"mark": next(others)})
 
 
 def test_validation_comes_first_where_asked_and_its_sheet_is_written(tmp_path):

@@ -1,5 +1,6 @@
 """The loop survives: kill -9 and go on to the same weights, half-written checkpoints, two processes equal to one."""
 
+import json
 import re
 import time
 from dataclasses import replace
@@ -82,6 +83,25 @@ def test_a_run_goes_on_only_as_it_began(tmp_path):
         run(replace(settings, steps=6, log_every=1)),
         load_file(tmp_path / "checkpoints" / "step-00000004" / "model.safetensors"),
     )
+
+
+def test_a_setting_that_an_older_version_did_not_have_is_what_its_default_says(tmp_path):
+    settings = settings_for(tmp_path, steps=4)
+    run(settings)
+    file = tmp_path / "checkpoints" / "step-00000004" / "run.json"
+    state = json.loads(file.read_text())
+    for name in ("betas", "weight_decay"):
+        del state["course"][name]
+    file.write_text(json.dumps(state))
+    with pytest.raises(ValueError, match=r"was written with weight_decay 0.0, now it is 0.1"):
+        run(replace(settings, weight_decay=0.1))
+    run(replace(settings, steps=5))
+    assert (tmp_path / "checkpoints" / "step-00000005").is_dir()
+    del state["course"]["processes"]  # which has no default
+    file = tmp_path / "checkpoints" / "step-00000005" / "run.json"
+    file.write_text(json.dumps(state))
+    with pytest.raises(ValueError, match="was written with processes None, now it is 1"):
+        run(settings)
 
 
 def test_old_checkpoints_are_deleted(tmp_path):

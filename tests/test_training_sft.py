@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
+from PIL import Image
 
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.edits import open_edits
@@ -225,6 +226,9 @@ def test_a_tiny_run_learns_and_keeps_its_best_weights(base, tmp_path):
     tuned = ByteEditInpaintPipeline.from_pretrained(base, unet=unet_of(settings.output))
     assert tuned.unet.config.in_channels == 9
     assert not torch.equal(tuned.unet.conv_in.weight, unet_of(Path(base)).conv_in.weight)
+    sheet = np.asarray(Image.open(settings.output / "validation" / "kept.png")).astype(float)
+    assert sheet.shape == (2 * 36 - 4, 4 * 68 - 4, 3)  # eight rows, each the masked picture beside the edited one
+    assert np.abs(sheet[:32, :32] - sheet[:32, 32:64]).max() > 30
 
 
 def shards(folder):

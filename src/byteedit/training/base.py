@@ -4,10 +4,10 @@ Shared by the stages that tune a UNet. What is learnt is theirs. Autoencoder and
 UNet, what requires a gradient is trained. It must have 9 channels, to see the mask and the masked picture.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from byteedit.training.adapters import LoraSettings, add_lora, save_lora
 from byteedit.training.batches import Batch, Row
 from byteedit.training.items import Items, ItemSettings, Then
 from byteedit.training.settings import Settings
-from byteedit.training.streams import collate
+from byteedit.training.streams import Shard, collate
 
 __all__ = [
     "TuneSettings",
@@ -70,6 +70,15 @@ class TuneSettings(ItemSettings, LoraSettings):
         """The folder of the finished weights."""
         return self.output / ("lora" if self.rank else "unet")
 
+    @property
+    def start(self) -> str:
+        """What training begins with, in words."""
+        return self.base
+
+    def told(self) -> dict[str, Any]:
+        """The settings that a model card tells: how many steps, and those of the course that are not empty."""
+        return {"steps": self.steps} | {name: value for name, value in self.course().items() if value not in ("", {})}
+
 
 def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
     """The pipeline that is tuned, on the CPU: what of its UNet is trained requires a gradient, and nothing else does.
@@ -102,8 +111,13 @@ def place(pipe: ByteEditInpaintPipeline, accelerator: Accelerator) -> None:
 
 
 def training_scheduler(scheduler):
-    """The noise that a checkpoint was trained with: a flow's own, else DDIM's, which takes latents as they are."""
-    return scheduler if is_flow(scheduler) else DDIMScheduler.from_config(scheduler.config)
+    """The noise that a checkpoint was trained with: a flow's own, else DDIM's, which takes latents as they are.
+
+    Nothing is clipped: that is for pixels, and DDIM's default where a config does not speak of it.
+    """
+    if is_flow(scheduler):
+        return scheduler
+    return DDIMScheduler.from_config(scheduler.config, clip_sample=False, thresholding=False)
 
 
 @torch.no_grad()
@@ -115,8 +129,9 @@ def encode_text(pipe: ByteEditInpaintPipeline, prompt: list[str]) -> Tensor:
 
 
 def open_data(source: str, settings: ItemSettings, skipped: Skipped) -> Edits:
-    """D_train at a source, read as the settings say."""
-    return open_edits(source, skipped, caption=settings.caption_column, streaming=settings.streaming)
+    """D_train at a source, read as the settings say; a shard that cannot be read to its end is counted."""
+    edits = open_edits(source, skipped, caption=settings.caption_column, streaming=settings.streaming)
+    return replace(edits, shards=[Shard(shard, skipped) for shard in edits.shards])
 
 
 def make_items(pipe: ByteEditInpaintPipeline, edits: Edits, settings: ItemSettings, then: Then | None = None) -> Items:

@@ -37,7 +37,7 @@ from byteedit.training.features import TowerFeatures
 from byteedit.training.loop import Objective, train
 from byteedit.training.pefl import Feedback, FeedbackSettings
 from byteedit.training.streams import open_batches
-from byteedit.training.watching import HeldOut, Judge
+from byteedit.training.watching import HeldOut, Judge, keep_sheet
 from byteedit.vgg import VGGFeatures
 
 __all__ = ["PeflSettings", "fit", "open_features", "open_rewards"]
@@ -76,6 +76,11 @@ class PeflSettings(TuneSettings, FeedbackSettings):
             raise ValueError(
                 f"rewards has {unknown[0]}, which is none of {', '.join(SHIPPED)}; say where it is, as in "
                 f"reward_models={{{unknown[0]}: FOLDER}}."
+            )
+        known = [*self.rewards, *self.reward_models, *SHIPPED]
+        if unknown := [name for name in self.prompted if name not in known]:
+            raise ValueError(
+                f"prompted has {unknown[0]!r}, which is no reward; there are {', '.join(dict.fromkeys(known))}."
             )
 
     def place(self, reward: str) -> str:
@@ -127,11 +132,8 @@ def fit(
     Raises:
         ValueError: a reward or data are not where they should be, or training is sharded where that cannot be.
     """
-    if sharded(accelerator) and (settings.rank or settings.held_out or judge):
-        raise ValueError(
-            "A LoRA, held-out pictures and a judge need whole parameters on every process; launch with DDP instead of "
-            "FSDP or ZeRO-3, or set rank to 0 and leave held_out empty."
-        )
+    if sharded(accelerator):
+        _check_sharded(settings, judge)
     skipped = Skipped()
     if settings.guidance_scale is not None:
         pipe.follow(replace(pipe.schedule, guidance_scale=settings.guidance_scale))
@@ -178,11 +180,18 @@ def fit(
     return keep_sheet(validate(), settings.output)
 
 
-def keep_sheet(measures: dict[str, float | Image], output: Path) -> dict[str, float]:
-    """The numbers among the measures; their sheet, which the main process has, goes to validation/kept.png."""
-    if sheet := measures.pop("sheet", None):
-        sheet.save(output / "validation" / "kept.png")
-    return measures
+def _check_sharded(settings: PeflSettings, judge: Judge | None) -> None:
+    """Raise a ValueError for what cannot be where no process holds whole parameters."""
+    if settings.rank or settings.held_out or judge:
+        raise ValueError(
+            "A LoRA, held-out pictures and a judge need whole parameters on every process; launch with DDP instead of "
+            "FSDP or ZeRO-3, or set rank to 0 and leave held_out empty."
+        )
+    if settings.sampling == "uniform":
+        raise ValueError(
+            "sampling is uniform, so processes take unlike numbers of steps, and where parameters are sharded wait for "
+            "each other for ever; set sampling to stratified, or launch with DDP."
+        )
 
 
 def _open_held_out(pipe: ByteEditInpaintPipeline, settings: PeflSettings, skipped: Skipped) -> list[Batch]:

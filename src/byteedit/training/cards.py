@@ -38,6 +38,7 @@ from byteedit import ByteEditInpaintPipeline
 pipe = ByteEditInpaintPipeline.from_pretrained({here})
 ```"""
 
+OURS = ("score/", "loss", "minus_loss")  # how the names begin of what the stages measure themselves
 USAGE = {"lora": LORA, "unet": UNET, "checkpoint": CHECKPOINT}  # by what the folder of the weights is called
 
 
@@ -55,10 +56,10 @@ def describe(
         summary=summary,
         usage=USAGE[folder.name].format(base=base, here=f'"{settings.push or folder}"'),
         tags=["image-inpainting", "stable-diffusion", "diffusers", *(["lora"] if settings.rank else [])],
-        base=settings.base,
+        base=settings.start,
         base_model=settings.base if hosted else None,
-        data=settings.data + (f"; the numbers are of {settings.held_out}" if settings.held_out else ""),
-        settings={name: value for name, value in settings.course().items() if value not in ("", {})},
+        data="; ".join([settings.data, *whose(settings, measures)]),
+        settings={"processes": accelerator.num_processes} | settings.told(),
         measures=before(settings.output) | measures,
         samples=sheets(settings.output / "validation"),
     )
@@ -66,6 +67,16 @@ def describe(
     print(f"{folder}: {shown or 'nothing is held out, so nothing is measured'}")
     if settings.push:
         print(push(folder, settings.push))
+
+
+def whose(settings: TuneSettings, measures: dict[str, float]) -> list[str]:
+    """Which pictures the measures are of: a judge has pictures of its own, all else is of what is held out."""
+    ours = [name for name in measures if name.startswith(OURS)]
+    judged = [name for name in measures if name not in ours]
+    if not judged:
+        return [f"the numbers are of {settings.held_out}"] if ours else []
+    known = [f"{', '.join(ours)}: of {settings.held_out}"] if ours else []
+    return [*known, f"{', '.join(judged)}: a judge's, of pictures of its own"]
 
 
 def before(output: Path) -> dict[str, float]:

@@ -41,11 +41,15 @@ class Progress:
 class Run:
     """A training's parts after `Accelerator.prepare`, by the names of its objectives, and its progress.
 
-    `course` holds what must be the same for the run to go on: settings, number of processes and of rows.
+    `course` holds what must be the same for the run to go on: settings, number of processes and of rows. `defaults` are
+    those of the settings: what a run had that was begun before there was a setting of that name.
     """
 
-    def __init__(self, accelerator: Accelerator, output: Path, course: dict[str, Any], *, keep: int):
+    def __init__(
+        self, accelerator: Accelerator, output: Path, course: dict[str, Any], *, keep: int, defaults: dict[str, Any]
+    ):
         self.accelerator, self.output, self.course, self.keep = accelerator, output, course, keep
+        self.defaults = defaults
         self.progress = Progress()
         self.models: dict[str, nn.Module] = {}
         self.trained: dict[str, dict[str, nn.Parameter]] = {}  # parameters that are moved, by their names in the model
@@ -102,9 +106,9 @@ class Run:
         return True
 
     def _compare(self, course: dict[str, Any], checkpoint: Path) -> None:
-        ours = json.loads(json.dumps(self.course))  # tuples are lists there
+        ours, defaults = json.loads(json.dumps([self.course, self.defaults]))  # tuples are lists there
         for name in sorted(ours.keys() | course.keys()):
-            was, now = course.get(name), ours.get(name)
+            was, now = course.get(name, defaults.get(name)), ours.get(name)
             if was != now:
                 raise ValueError(
                     f"{checkpoint} was written with {name} {was!r}, now it is {now!r}; set it back to go on, or choose "

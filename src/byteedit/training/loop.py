@@ -5,9 +5,10 @@ one process, or with DDP, FSDP and DeepSpeed by `accelerate launch`. What is lea
 the stages. Built on accelerate (devices, precision, states), diffusers (schedules, running means), torch's AdamW.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 import torch
@@ -29,9 +30,10 @@ from byteedit.training.checkpoints import Progress, Run, sharded
 from byteedit.training.journal import Journal
 from byteedit.training.settings import Settings
 
-__all__ = ["Objective", "begin", "train"]
+__all__ = ["Objective", "begin", "check", "train"]
 
 Validate = Callable[..., dict[str, float | Image]]
+SKIPPED = 20  # steps in a row that fp16 may skip; its scale, from 65536 on, is then far below 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +64,24 @@ class Update:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: Any
+    skipped: int = 0  # steps in a row that were none, since the gradient in fp16 was not finite
+
+
+def check(settings: Settings) -> None:
+    """Raise a ValueError where nothing would be learnt with these settings."""
+    if settings.accumulate < 1:
+        raise ValueError(f"accumulate is {settings.accumulate}; give the batches of a step, 1 or more.")
+    if not settings.clip > 0:
+        raise ValueError(f"clip is {settings.clip}; give a norm above 0, such as 1, or 1e9 to shorten no gradient.")
 
 
 def begin(settings: Settings, **kwargs) -> Accelerator:
-    """The accelerator of a run, and the same seed for all; before models are built. `kwargs` go to `Accelerator`."""
+    """The accelerator of a run, and the same seed for all; before models are built. `kwargs` go to `Accelerator`.
+
+    Raises:
+        ValueError: nothing would be learnt with these settings.
+    """
+    check(settings)
     # accelerate takes several processes without a GPU for one each, unless told that there is none
     kwargs = {"cpu": not torch.accelerator.is_available()} | kwargs
     accelerator = Accelerator(
@@ -99,8 +115,9 @@ def train(
     numbers or words what the data are, such as {"rows": 1000}; a run goes on only with the same.
 
     Raises:
-        FloatingPointError: a term or a gradient is not finite; names it and the step.
-        ValueError: the checkpoints in the output are of another run; a measure is watched that does not exist.
+        FloatingPointError: a term, a gradient or the watched measure is not finite; names it and the step.
+        ValueError: the checkpoints in the output are of another run; a measure is watched that does not exist; several
+            objectives are to be trained in fp16.
     """
     if settings.watch and validate is None:
         raise ValueError(f"watch is {settings.watch!r}, but this stage has no validation; leave watch empty.")
@@ -132,8 +149,10 @@ def train(
 
 def _prepare(accelerator: Accelerator, objectives: Sequence[Objective], settings: Settings, data: dict):
     """The run, gone on from its last checkpoint, and its updates."""
+    if accelerator.scaler is not None and len(objectives) > 1:  # accelerate unscales all gradients at each clip
+        raise ValueError("fp16 scales the loss of one objective only; take mixed_precision bf16, or no.")
     course = settings.course() | {"processes": accelerator.num_processes} | data
-    run = Run(accelerator, settings.output, course, keep=settings.keep)
+    run = Run(accelerator, settings.output, course, keep=settings.keep, defaults=_defaults(settings))
     if settings.ema_decay and sharded(accelerator):
         raise ValueError("ema_decay needs whole parameters on every process; set it to 0 under FSDP and ZeRO-3.")
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
@@ -149,11 +168,17 @@ def _prepare(accelerator: Accelerator, objectives: Sequence[Objective], settings
     return run, updates
 
 
+def _defaults(settings: Settings) -> dict[str, Any]:
+    """The default of each setting that has one."""
+    made = {field.name: field.default_factory() for field in fields(settings) if field.default_factory is not MISSING}
+    return made | {field.name: field.default for field in fields(settings) if field.default is not MISSING}
+
+
 def _prepare_one(accelerator: Accelerator, objective: Objective, settings: Settings) -> Update:
     trained = objective.parameters()
     optimizer = torch.optim.AdamW(
         trained.values(),
-        lr=objective.lr or settings.lr,
+        lr=settings.lr if objective.lr is None else objective.lr,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
     )
@@ -179,8 +204,20 @@ def _update(accelerator, updates: list[Update], batch: Batch, clip: float, step:
                 ):  # fp16 scales its loss down by itself when this is inf
                     _note(journal, update.objective.name, {"gradient": torch.as_tensor(norm)}, step)
                 update.optimizer.step()
+                if accelerator.scaler is not None:
+                    _count_skipped(update, step)
                 update.scheduler.step()
                 update.optimizer.zero_grad()
+
+
+def _count_skipped(update: Update, step: int) -> None:
+    """Stop where fp16 has skipped step after step: its scale does not help then, and nothing is learnt."""
+    update.skipped = update.skipped + 1 if update.optimizer.step_was_skipped else 0
+    if update.skipped == SKIPPED:
+        raise FloatingPointError(
+            f"the gradient of {update.objective.name} was not finite in fp16 for {SKIPPED} steps in a row, up to step "
+            f"{step}; begin anew in another output with mixed_precision bf16 or no. Nothing was learnt in these steps."
+        )
 
 
 def _note(journal: Journal, name: str, terms: dict[str, Tensor], step: int) -> None:
@@ -207,9 +244,15 @@ def _validate(run: Run, validate: Validate, settings: Settings, journal: Journal
         if settings.watch:
             if settings.watch not in measures:
                 raise ValueError(f"watch is {settings.watch!r}; the validation measures {', '.join(measures)}.")
+            value = measures[settings.watch]
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"{settings.watch}, which is watched, is {value} at step {progress.step}; no weights are better "
+                    "than that or worse. See what measures it, or watch another one."
+                )
             progress.stale += 1
-            if progress.best is None or measures[settings.watch] > progress.best:
-                progress.best, progress.stale = measures[settings.watch], 0
+            if progress.best is None or value > progress.best:
+                progress.best, progress.stale = value, 0
                 run.keep_best()
     for model in models:
         model.train()

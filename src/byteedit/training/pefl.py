@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from accelerate import PartialState
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
@@ -70,7 +71,8 @@ class FeedbackSettings(Settings):
     sees: Literal["decoded", "composite"] = "decoded"
     """What the rewards see: the decode as it is, or pasted into the input."""
     part: int = 1
-    """Predictions that are decoded and scored at once: fewer take less memory; 0 takes all."""
+    """Predictions that are decoded and scored at once: fewer take less memory; 0 takes all. A mean over some pixels or
+    rows only (`region`, masked labels, a share from noise) is taken part by part, and then weighs rows otherwise."""
     decode_checkpointing: bool = False
     """Compute the decoder's activations twice instead of keeping them: more time, less memory."""
 
@@ -90,12 +92,7 @@ def reward_loss(score: Tensor, shape: str = "logistic", margin: float = 2.0, cou
 
     counts (B,) in {0, 1}: rows that count; the others add 0 to the mean.
     """
-    losses = {
-        "logistic": lambda: F.softplus(-score),
-        "hinge": lambda: F.relu(margin - score),
-        "linear": lambda: -score,
-    }
-    each = losses[shape]()
+    each = {"logistic": F.softplus(-score), "hinge": F.relu(margin - score), "linear": -score}[shape]
     return (each if counts is None else each * counts).mean()
 
 
@@ -119,6 +116,11 @@ def feature_loss(edited: list[Tensor], image: list[Tensor], counts: Tensor | Non
     return torch.stack([layer.mean() for layer in layers]).mean()
 
 
+def agreed() -> float:
+    """A number drawn in [0, 1), the first process's on all of them; drawn on the CPU, sent where they are joined."""
+    return broadcast(torch.rand(1).to(PartialState().device)).item()
+
+
 def draw_points(batch: int, settings: FeedbackSettings) -> Tensor:  # (B, points) int64, on the CPU
     """Steps t' for each row, no step twice in a row.
 
@@ -128,7 +130,7 @@ def draw_points(batch: int, settings: FeedbackSettings) -> Tensor:  # (B, points
     count, spacing = settings.points, settings.T2 / settings.points
     if settings.sampling == "uniform":
         return torch.stack([torch.randperm(settings.T2)[:count] + 1 for _ in range(batch)])
-    places = broadcast(torch.rand(1)).item() + torch.arange(batch)  # the first process's draw
+    places = agreed() + torch.arange(batch)
     first = places[torch.randperm(batch)] / batch * spacing  # in [0, spacing)
     return (first[:, None] + spacing * torch.arange(count)).long() % settings.T2 + 1
 
@@ -223,7 +225,7 @@ class Feedback:
         (B, 4, h, w). The gradient reaches `unet`, which must be the prepared module, once.
         """
         share = self.settings.noise_share
-        self.free = bool(share) and broadcast(torch.rand(1)).item() < share  # the same on every process
+        self.free = bool(share) and agreed() < share  # the same on every process
         condition, latents, timesteps = self.begin(batch)
         points = draw_points(len(latents), self.settings)
         inner = unet if self.unet is None else self.unet
@@ -233,7 +235,7 @@ class Feedback:
         x0 = x0_of(self.scheduler, output, t, noisy).float()  # (N, 4, h, w)
         scored = {name: batch[name][rows] for name in ("image", "mask")}
         prompt = [batch["prompt"][row] for row in rows.tolist()]
-        seen = self.features and [layer.detach() for layer in self._features_of(scored["image"])]
+        seen = self.features and [layer.detach() for layer in self.features(scored["image"])]
 
         def terms(x0: Tensor, part: slice) -> dict[str, Tensor]:
             known = seen and [layer[part] for layer in seen]
@@ -285,7 +287,7 @@ class Feedback:
             weight = weight * (1 - mask * asked[:, None, None, None])
         found["reg"] = pixel_loss(edited, image, weight)
         if features is not None:
-            found["vgg"] = feature_loss(self._features_of(edited), features, 1 - asked if self.free else None)
+            found["vgg"] = feature_loss(self.features(edited), features, 1 - asked if self.free else None)
         rewards = sum(share * found[f"reward/{name}"] for name, (_, share) in self.rewards.items())
         kept = found["reg"] + found.get("vgg", 0)
         return {"loss": settings.weight * (rewards + settings.eta * kept)} | found
@@ -294,6 +296,3 @@ class Feedback:
         """Latents (B, 4, h, w) of images, the posterior's mode: nothing is drawn."""
         latents = self.vae.encode(image.to(self.vae.dtype)).latent_dist.mode() * self.vae.config.scaling_factor
         return latents.float()
-
-    def _features_of(self, image: Tensor) -> list[Tensor]:
-        return self.features(image)

@@ -6,13 +6,16 @@ it is to be used. What is learnt is in `fast`; what is opened as for feedback le
 Sources: ByteEdit (arXiv 2404.04860), "Accelerate"; the phase of 4 steps as UniFL (arXiv 2404.05595).
 """
 
-from dataclasses import dataclass, field, replace
+import logging
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from diffusers import UNet2DConditionModel
 from PIL.Image import Image
 from torch import Tensor, nn
@@ -35,17 +38,19 @@ from byteedit.training.base import (
     place,
     training_scheduler,
 )
-from byteedit.training.boost import PeflSettings, keep_sheet, open_features, open_rewards
+from byteedit.training.boost import PeflSettings, open_features, open_rewards
 from byteedit.training.checkpoints import sharded
 from byteedit.training.fast import Adversarial, AdversarialSettings, Numbered
-from byteedit.training.loop import train
+from byteedit.training.loop import check, train
 from byteedit.training.reward import RewardSettings
 from byteedit.training.settings import changed
 from byteedit.training.streams import open_batches
 from byteedit.training.towers import build
-from byteedit.training.watching import HeldOut, Judge
+from byteedit.training.watching import HeldOut, Judge, keep_sheet
 
 __all__ = ["FastSettings", "fit", "open_models", "schedule"]
+
+logger = logging.getLogger(__name__)
 
 Kept = dict[str, dict[str, Tensor]]
 """What a phase hands on: trained parameters by name, of the `generator` and of the `discriminator`."""
@@ -56,10 +61,15 @@ PHASES = (
     {"name": "fast4", "T": 4, "T1": 3, "T2": 2},  # 4 steps as UniFL; T1 and T2 are ours
 )
 
+COMMON = ("base", "tuned", "rank", "alpha", "targets", "discriminator", "architecture", "mixed_precision")
+"""Settings that all phases share: a phase goes on with the models of the one before, in the same processes."""
+
 
 @dataclass(kw_only=True)
 class FastSettings(PeflSettings, AdversarialSettings):
     """The settings of acceleration. Those of a phase are these, but for what the phase says itself."""
+
+    free: ClassVar[frozenset[str]] = PeflSettings.free | {"before"}
 
     tuned: str = ""
     """What an earlier stage wrote, to go on from: its lora folder, or, where rank is 0, its unet folder. Without, the
@@ -78,34 +88,66 @@ class FastSettings(PeflSettings, AdversarialSettings):
     phases: Fixed[tuple[dict[str, Any], ...]] = PHASES
     """The phases in turn, in the preset only: of each the `name`, and the settings that differ from those here. Each
     writes to output/NAME. Empty: one phase with the settings as they are here, which writes to output."""
+    before: Fixed[str] = ""
+    """What the phase before wrote; never given, but found by `each`."""
 
     def __post_init__(self):
         super().__post_init__()
+        check(self)
+        if self.mixed_precision == "fp16":
+            raise ValueError("mixed_precision is fp16, which two optimisers cannot share; take bf16, or no.")
         self.phases = tuple(dict(phase) for phase in self.phases)
-        self.each()
+        self._split()
 
     def each(self) -> list["FastSettings"]:
         """The settings of each phase, in turn; its rows come in another order than those of the one before.
 
-        Raises:
-            ValueError: a phase has no name, or that of another one, or settings that do not exist or fit.
+        Warns of settings beside the phases that none of them follows.
         """
-        if not self.phases:
-            return [self]
+        phases = self._split()
+        for setting in fields(self):
+            name, value = setting.name, getattr(self, setting.name)
+            own = [getattr(phase, name) for phase in phases]
+            if all(name in phase for phase in self.phases) and value not in (setting.default, *own):
+                logger.warning("No phase follows %s=%s: each has its own, %s; set it there.", name, value, own)
+        return phases
+
+    def _split(self) -> list["FastSettings"]:
+        """The settings of each phase.
+
+        Raises:
+            ValueError: a phase has no name, or that of another one, or settings that do not exist, fit, or can be
+                another phase's only.
+        """
         names = [phase.get("name") for phase in self.phases]
         if not all(names) or len(set(names)) < len(names):
             raise ValueError(f"phases are called {names}; give each a name of its own, such as fast8.")
-        last = len(names) - 1
-        return [
-            changed(
-                self,
-                {"seed": self.seed + number, "push": self.push if number == last else ""}
-                | {name: value for name, value in phase.items() if name != "name"}
-                | {"output": self.output / phase["name"], "phases": ()},
-                f"phase {phase['name']}",
-            )
-            for number, phase in enumerate(self.phases)
-        ]
+        made: list[FastSettings] = []
+        for number, phase in enumerate(self.phases):
+            if lost := sorted(phase.keys() & {"output", "phases", "before"}):
+                raise ValueError(f"phase {phase['name']} has {lost[0]}, which is not a phase's to say; leave it out.")
+            values = {"seed": self.seed + number, "push": self.push if number == len(names) - 1 else ""} | phase
+            values |= {"output": self.output / values.pop("name"), "phases": ()}
+            values |= {"before": str(made[-1].written) if made else ""}
+            made.append(changed(self, values, f"phase {phase['name']}"))
+        for phase, name in product(made[1:], COMMON):
+            if (was := getattr(made[0], name)) != (now := getattr(phase, name)):
+                raise ValueError(
+                    f"phase {phase.output.name} has {name} {now!r}, the first one {was!r}; a phase goes on with what "
+                    f"the one before kept, so give {name} once, beside the phases."
+                )
+        return made or [self]
+
+    @property
+    def start(self) -> str:
+        """What training begins with, in words: the phase before, or else what `tuned` names, on the base."""
+        begun = self.before or self.tuned
+        return f"{self.base}, with {begun}" if begun else self.base
+
+    def told(self) -> dict[str, Any]:
+        """The settings that a model card tells; of a later phase not those with which the first began."""
+        first = ("tuned", "discriminator", "architecture") if self.before else ()
+        return {name: value for name, value in super().told().items() if name not in ("phases", *first)}
 
     @property
     def written(self) -> Path:
@@ -124,15 +166,16 @@ def open_models(settings: FastSettings, kept: Kept | None = None) -> tuple[ByteE
     """The pipeline that a phase tunes and its discriminator, on the CPU, as the phase before `kept` them.
 
     Raises:
-        ValueError: `tuned` or `discriminator` is not what it should be.
+        ValueError: `tuned`, `discriminator` or what was kept is not what it should be.
     """
     pipe = open_base(settings)
     wanted = {"reward": "coherence", "model": settings.discriminator, "architecture": settings.architecture}
     unused = {"data": settings.data, "output": settings.output, "steps": 0, "batch_size": 0, "lr": 0.0}
     discriminator = build(RewardSettings(**wanted, **unused))
     if kept:
-        pipe.unet.load_state_dict(kept["generator"], strict=False)
-        discriminator.load_state_dict(kept["discriminator"], strict=False)
+        for model, name in ((pipe.unet, "generator"), (discriminator, "discriminator")):
+            if unknown := model.load_state_dict(kept[name], strict=False).unexpected_keys:
+                raise ValueError(f"The {name} of the phase before has {unknown[0]}, which this phase's has not.")
     elif settings.tuned and settings.rank:
         fill_lora(pipe.unet, settings.tuned)
     elif settings.tuned:
@@ -153,8 +196,10 @@ def fit(
     models hold what was written in the end. judge: as in `boost.fit`; it sees a pipeline that has the phase's schedule.
 
     Raises:
-        ValueError: a reward or data are not where they should be, or training is sharded.
+        ValueError: a reward or data are not where they should be, or training is sharded or DeepSpeed's.
     """
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        raise ValueError("Acceleration trains two models, of which DeepSpeed would step one only; launch with DDP.")
     if sharded(accelerator):
         raise ValueError("Acceleration needs whole parameters on every process; launch with DDP, not FSDP or ZeRO-3.")
     skipped = Skipped()
@@ -222,11 +267,15 @@ def _finish(
 
 
 def _save_whole(pipe: ByteEditInpaintPipeline, settings: FastSettings, dtype: torch.dtype) -> None:
-    """Write the base with the tuned UNet and the schedule; its other parts as they came, whatever training used."""
+    """Write the base with the tuned UNet and the schedule; its other parts as they came, whatever training used.
+
+    Without a safety checker, as the base was opened: it may be one that does not open, and is not asked in training.
+    """
     unet = UNet2DConditionModel.from_config(pipe.unet.config)
     unet.load_state_dict(pipe.unet.state_dict())
     base = byteedit.PICTUREBOOK if settings.base == "picturebook" else settings.base
-    whole = ByteEditInpaintPipeline.from_pretrained(base, unet=unet.to(dtype))
+    parts = {"unet": unet.to(dtype), "safety_checker": None, "feature_extractor": None}
+    whole = ByteEditInpaintPipeline.from_pretrained(base, **parts)
     whole.follow(pipe.schedule)
     whole.save_pretrained(settings.written)
 

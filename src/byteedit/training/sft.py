@@ -20,6 +20,7 @@ from byteedit.data.skipped import Skipped
 from byteedit.diffusion import Condition, encode, is_flow, predict, signal_and_noise
 from byteedit.training.base import (
     TuneSettings,
+    as_written,
     encode_text,
     held_out_batches,
     make_items,
@@ -32,8 +33,11 @@ from byteedit.training.batches import Batch, Row
 from byteedit.training.checkpoints import sharded
 from byteedit.training.loop import Objective, train
 from byteedit.training.streams import open_batches
+from byteedit.training.watching import HeldOut, keep_sheet
 
 __all__ = ["Denoising", "InpaintSettings", "denoising_loss", "draw", "fit", "min_snr", "target"]
+
+SHOWN = 8  # held-out rows, at most, whose edits are shown when training is over
 
 
 @dataclass(kw_only=True)
@@ -154,7 +158,8 @@ class Denoising:
 def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: InpaintSettings) -> dict[str, float]:
     """Tune the UNet of `pipe` on D_train; write output/unet, or output/lora; return its measures, on the main process.
 
-    What is written and measured are the weights that `train` keeps. pipe: as `base.open_base` gives it.
+    What is written and measured are the weights that `train` keeps; some of what they make of what is held out is shown
+    in output/validation, where no parameters are sharded. pipe: as `base.open_base` gives it.
     """
     if settings.rank and sharded(accelerator):
         raise ValueError("A LoRA fits on every process; launch with DDP instead of FSDP or ZeRO-3, or set rank to 0.")
@@ -183,6 +188,12 @@ def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: Inpai
     if accelerator.is_main_process:
         unet = write(pipe.unet, kept, settings).to(accelerator.device).eval()
         measures = _named(stage.measure(unet, known)) if known else {}
+    if known and not sharded(accelerator):
+        pipe.unet.load_state_dict(as_written(kept, settings), strict=False)
+        pipe.unet.eval()
+        some = known[: -(-SHOWN // settings.batch_size)]
+        steps = pipe.schedule.num_inference_steps
+        keep_sheet(HeldOut(accelerator, pipe, {}, some).measure(steps=steps, shown=SHOWN), settings.output)
     accelerator.wait_for_everyone()
     return measures
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.random import Generator
+from pyarrow import ArrowException
 from torch.utils.data import DataLoader, default_collate
 
 from byteedit.data.edits import Edits
@@ -22,11 +23,12 @@ from byteedit.data.skipped import Skipped
 from byteedit.training.batches import Batch, Batches, Row, Stream
 from byteedit.training.items import ItemSettings
 
-__all__ = ["Counted", "Filled", "StreamedBatches", "collate", "open_batches"]
+__all__ = ["Counted", "Filled", "Shard", "StreamedBatches", "collate", "open_batches"]
 
 Prepare = Callable[[Any, Generator], Row]
 TRIES = 100  # rows that are tried for a place before the data are held to be broken
 SPARE = 32  # the same of a stream, beside those of the batch
+EMPTY = 20  # epochs in a row in which a process may find no rows, as where all shards dealt to it are broken
 OPEN = 4  # shards that are read by turns, so that a broken one is not all there is for long
 
 
@@ -101,6 +103,20 @@ class Filled:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """The rows of a shard, from its beginning; where it cannot be read any further they end, and it is counted."""
+
+    rows: Iterable[Any]
+    skipped: Skipped
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self.rows
+        except (ArrowException, OSError):
+            self.skipped.add("broken shard")
+
+
+@dataclass(frozen=True)
 class Maker:
     """Makes a batch of a block of a stream: its number, its rows, and the rows that may take their places."""
 
@@ -156,7 +172,7 @@ class StreamedBatches:
 
     def _blocks(self) -> Iterator[tuple[int, list, list]]:
         """What batches are made of. Rows before them may take a place; to begin with, the first rows of all."""
-        rows = chain.from_iterable(map(self._epoch, count()))
+        rows = self._rows()
         first = list(islice(rows, SPARE))
         rows, recent = chain(first, rows), deque(first, maxlen=self.batch_size + SPARE)
         for number in count():
@@ -164,14 +180,19 @@ class StreamedBatches:
             recent.extend(block)
             yield number, block, list(recent)
 
-    def _epoch(self, epoch: int) -> Iterator[Any]:
-        """This process's rows of an epoch, shuffled."""
-        rng = np.random.default_rng((self.seed, epoch, self.process))
-        rows = shuffled(self.rows(epoch), self.buffer, rng)
-        first = next(rows, None)
-        if first is None:
-            raise ValueError(f"Process {self.process} finds no rows in {len(self.shards)} shards; look at the data.")
-        return chain([first], rows)
+    def _rows(self) -> Iterator[Any]:
+        """This process's rows, shuffled, of one epoch after the other; those in which it has none are passed over."""
+        empty = 0
+        for epoch in count():
+            rng, empty = np.random.default_rng((self.seed, epoch, self.process)), empty + 1
+            for row in shuffled(self.rows(epoch), self.buffer, rng):
+                empty = 0
+                yield row
+            if empty == EMPTY:
+                raise ValueError(
+                    f"Process {self.process} finds no rows in {len(self.shards)} shards, {EMPTY} epochs in a row; look "
+                    "at the data."
+                )
 
     def rows(self, epoch: int) -> Iterator[Any]:
         """This process's rows of an epoch, as they are read."""

@@ -5,6 +5,7 @@ followed can tell: a reward of weight 0, a judge, or a look at the sheet. Nothin
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -17,7 +18,7 @@ from byteedit import ByteEditInpaintPipeline
 from byteedit.rewards import Reward
 from byteedit.training.batches import Batch
 
-__all__ = ["HeldOut", "Judge", "contact_sheet"]
+__all__ = ["HeldOut", "Judge", "contact_sheet", "keep_sheet"]
 
 Judge = Callable[[ByteEditInpaintPipeline], dict[str, float]]
 """Measures of a pipeline, higher is better. It is called on every process, and the mean over processes counts: each may
@@ -25,7 +26,7 @@ judge its share, or all the same."""
 
 
 class HeldOut:
-    """Rows in batches on the CPU, edited by `pipe` as it is when `measure` is called, and scored by rewards.
+    """Rows in batches on the CPU, edited by `pipe` as it is when `measure` is called, and scored by rewards, if any.
 
     prompted: rewards of which only rows with a prompt count.
     """
@@ -52,7 +53,8 @@ class HeldOut:
         sums, pairs = torch.zeros(2, len(self.rewards), device=self.accelerator.device), []
         for first, batch in self._mine():
             edited = self.edit(batch, first, steps)  # (B, 3, H, W)
-            sums += self.score(edited, batch["prompt"])
+            if self.rewards:
+                sums += self.score(edited, batch["prompt"])
             masked = batch["image"] * (1 - batch["mask"])
             pairs += [(first + n, row) for n, row in enumerate(map(picture, masked, edited)) if first + n < shown]
         measures = {}
@@ -98,6 +100,14 @@ class HeldOut:
             return {}
         values = torch.tensor(list(found.values()), device=self.accelerator.device, dtype=torch.float32)
         return dict(zip(found, self.accelerator.reduce(values, "mean").tolist(), strict=True))
+
+
+def keep_sheet(measures: dict[str, float | PIL.Image.Image], output: Path) -> dict[str, float]:
+    """The numbers among the measures; their sheet, which the main process has, goes to validation/kept.png."""
+    if sheet := measures.pop("sheet", None):
+        (output / "validation").mkdir(exist_ok=True)
+        sheet.save(output / "validation" / "kept.png")
+    return measures
 
 
 def picture(*images: Tensor) -> np.ndarray:

@@ -1,0 +1,60 @@
+"""What a model card says of a training: what it began with, how long it was, and whose numbers they are."""
+
+import pytest
+
+from byteedit.training.cards import describe
+from byteedit.training.loop import begin
+from byteedit.training.phases import FastSettings
+from byteedit.training.sft import InpaintSettings
+from toy_training import fresh  # noqa: F401
+
+COMMON = {"base": "picturebook", "data": "pages", "steps": 7, "batch_size": 2, "lr": 1e-3}
+
+
+def card_of(settings, measures):
+    """The card that is written beside the weights of a run."""
+    settings.written.mkdir(parents=True)
+    (settings.output / "log.jsonl").write_text('{"step": 1}\n')
+    describe(begin(settings, cpu=True), settings, "A title", "A summary.", measures)
+    return (settings.written / "README.md").read_text()
+
+
+def phases_of(output, **changes):
+    return FastSettings(output=output, rewards={"aesthetic": 1}, rank=2, **COMMON | changes).each()
+
+
+def test_a_later_phase_started_from_the_one_before(tmp_path):
+    first, second, third = phases_of(tmp_path, tuned="boost/lora", discriminator="coherence")
+    card = card_of(first, {})
+    assert "| started from | picturebook, with boost/lora |" in card
+    assert "| tuned | boost/lora |" in card and "| discriminator | coherence |" in card
+    for phase, before in ((second, first), (third, second)):
+        card = card_of(phase, {})
+        assert f"| started from | picturebook, with {before.written} |" in card
+        assert "| tuned |" not in card and "| discriminator |" not in card and "| phases |" not in card
+    assert "| started from | picturebook |" in card_of(phases_of(tmp_path / "new", phases=())[0], {})
+    assert "before" not in second.course()  # so that a run of an older version can go on
+
+
+def test_a_card_says_how_much_was_learnt(tmp_path):
+    card = card_of(InpaintSettings(output=tmp_path, **COMMON), {})
+    assert "| steps | 7 |" in card and "| processes | 1 |" in card and "| batch_size | 2 |" in card
+
+
+@pytest.mark.parametrize(
+    ("held_out", "measures", "words"),
+    [
+        ("", {}, "pages"),
+        ("known", {"loss": 1, "minus_loss": -1}, "pages; the numbers are of known"),
+        ("known", {"score/a": 1, "score/b": 2}, "pages; the numbers are of known"),
+        (
+            "known",
+            {"score/a": 1, "gold": 3.1, "right": 0.5},
+            "pages; score/a: of known; gold, right: a judge's, of pictures of its own",
+        ),
+        ("", {"gold": 3.1}, "pages; gold: a judge's, of pictures of its own"),
+    ],
+)
+def test_a_card_says_which_pictures_its_numbers_are_of(tmp_path, held_out, measures, words):
+    card = card_of(InpaintSettings(output=tmp_path, held_out=held_out, **COMMON), measures)
+    assert f"| data | {words} |" in card
