@@ -8,6 +8,7 @@ marks; the win rate is the paper's, (G + S) / ((G + S) + (S + B)), with a bootst
     torchrun --nproc-per-node 2 examples/picturebook/compare.py fast8 boost20 baseline20 lcm8 dpm8 --record
 """
 
+import os
 import shlex
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -189,7 +190,8 @@ def show(prefix: str, found: dict[str, Figure], record: bool) -> None:
     sys.path.append(str(ROOT / "benchmarks"))
     from results import record as file
 
-    command = "torchrun --nproc-per-node 2 " + shlex.join(sys.argv)
+    script = os.path.relpath(sys.argv[0], ROOT)
+    command = "torchrun --nproc-per-node 2 " + shlex.join([script, *sys.argv[1:]])
     for key, figure in found.items():
         print(f"{prefix}.{key:44} {figure.value:7.3f}   [{figure.low:.3f}, {figure.high:.3f}]   n = {figure.n}")
         if record:
