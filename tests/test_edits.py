@@ -15,22 +15,10 @@ from byteedit.data.images import Unusable
 from byteedit.data.skipped import Skipped
 from byteedit.data.tars import Tar
 from byteedit.picturebook import scene
+from toy_rows import cache, png  # noqa: F401
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
 ROWS = [("a red boat", RED), ("a green tree", GREEN)]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """What `datasets` caches goes to the test's own folder."""
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-def png(colour, size=(8, 6)) -> bytes:
-    """The bytes of a plain PNG."""
-    buffer = io.BytesIO()
-    Pictures.new("RGB", size, colour).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def object_mask(size=(8, 6)) -> bytes:

@@ -1,12 +1,10 @@
 """D_aes, D_align and D_coh load the same whatever their source; what cannot be used is counted, never fatal."""
 
 import base64
-import io
 import json
 
 import pytest
 from datasets import Dataset, DatasetDict, Features, Image, IterableDataset, Value
-from PIL import Image as Pictures
 
 from byteedit.data import preferences
 from byteedit.data.images import Unusable, store
@@ -23,22 +21,10 @@ from byteedit.data.preferences import (
     usable,
 )
 from byteedit.data.sources import find_files
+from toy_rows import cache, png  # noqa: F401
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90)
 PAIRS = [("a red boat", RED, GREEN), ("two balloons", BLUE, GREY), ("", GREY, RED)]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """What `datasets` caches goes to the test's own folder."""
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-def png(colour, size=(8, 6)) -> bytes:
-    """The bytes of a plain PNG."""
-    buffer = io.BytesIO()
-    Pictures.new("RGB", size, colour).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def columns(cell) -> dict:

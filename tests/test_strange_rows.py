@@ -1,31 +1,17 @@
 """Rows that are not as they should be, sources without splits: counted, refused, shared among processes."""
 
-import io
 import json
 
 import pytest
 from datasets import Dataset, DatasetDict
-from PIL import Image
 
 from byteedit.data.edits import open_edits
 from byteedit.data.images import Unusable, store
 from byteedit.data.preferences import AESTHETIC, CANDIDATES, COHERENCE, Skipped, decode, examples, load, usable
 from byteedit.data.sources import digest, has_splits, read_json_lines
+from toy_rows import cache, png  # noqa: F401
 
 RED, GREEN, GREY = (255, 0, 0), (0, 255, 0), (90, 90, 90)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """What `datasets` caches goes to the test's own folder."""
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-def png(colour, size=(8, 6)) -> bytes:
-    """The bytes of a plain PNG."""
-    buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture

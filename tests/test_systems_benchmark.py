@@ -52,12 +52,12 @@ def test_what_ships_goes_by_its_name(pipe, tmp_path, monkeypatch):
     unet = build_unet()
     add_lora(unet, LoraSettings(rank=2))
     save_lora(unet, tmp_path / "loras" / "fast", schedule=Schedule.trained(8, 6, "masked", "trailing"))
-    coherence().save_pretrained(tmp_path / "rewards" / "real")
+    coherence().save_pretrained(tmp_path / "rewards" / "coherence")
     monkeypatch.setattr(byteedit, "LORAS", str(tmp_path / "loras"))
     monkeypatch.setattr(byteedit, "REWARDS", str(tmp_path / "rewards"))
     settings = open_system(f"byteedit:{tmp_path / 'tiny'},lora=fast").settings
     assert (settings["lora"], settings["num_inference_steps"]) == ("fast", 8)
-    assert open_score("reward:real").about.startswith("reward.real: real at ")
+    assert open_score("reward:coherence").about.startswith("reward.coherence: coherence at ")
 
 
 def test_figures_have_the_keys_of_the_results(systems, tmp_path):

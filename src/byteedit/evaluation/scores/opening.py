@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-import byteedit
 from byteedit.evaluation.benchmarks.case import EditCase
 from byteedit.evaluation.benchmarks.pages import PictureBenchCase
 from byteedit.evaluation.marks import marks, quality
@@ -26,7 +25,7 @@ from byteedit.image import to_tensor
 from byteedit.provenance import weights_sha256
 from byteedit.rewards import CLIPReward, CoherenceReward
 from byteedit.rewards.clip import PICKSCORE, PICKSCORE_TOKENIZER
-from byteedit.rewards.opening import open_reward
+from byteedit.rewards.opening import locate, open_reward
 from byteedit.vgg import VGG16
 
 __all__ = ["SCORES", "open_score"]
@@ -133,10 +132,8 @@ def open_any_reward(
     """
     if place is None:
         raise ValueError("reward needs a model: reward:FOLDER, or reward:owner/name on the hub.")
-    shipped = Path(byteedit.REWARDS) / place
-    where = str(shipped) if shipped.is_dir() else place
-    measured = _reward(open_reward(where).to(device), place, name or f"reward.{Path(place).name}", prompt, batch)
-    return replace(measured, weights=weights_sha256(where))
+    measured = _reward(open_reward(place).to(device), place, name or f"reward.{Path(place).name}", prompt, batch)
+    return replace(measured, weights=weights_sha256(locate(place)))
 
 
 def open_pickscore(place: str | None, *, tokenizer: str = PICKSCORE_TOKENIZER, device: str = "cpu") -> Score:
