@@ -126,6 +126,16 @@ def test_a_lora_recommends_the_guidance_that_it_was_watched_with(settings, guida
     assert opened.schedule == tuned.schedule == (before if guidance is None else replace(before, guidance_scale=1.0))
 
 
+def test_a_lora_recommends_the_steps_that_it_was_trained_with(settings):
+    _, tuned = run(replace(settings, timestep_spacing="trailing"))
+    opened = ByteEditInpaintPipeline.from_pretrained(settings.base)
+    before = opened.schedule
+    opened.load_lora_weights(settings.output / "lora")
+    assert before.timestep_spacing == "leading"
+    assert opened.schedule == tuned.schedule == replace(before, timestep_spacing="trailing")
+    assert opened.scheduler.config.timestep_spacing == "trailing"
+
+
 def test_all_weights_are_trained_without_a_rank(settings):
     settings = replace(settings, rank=0, half=True, features="")
     assert run(settings)[0] == {}

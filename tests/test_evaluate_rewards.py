@@ -96,14 +96,20 @@ def test_the_answers_to_a_case_are_drawn_together(script):
     mask = Image.new("L", (16, 16))
     nothing = mask.copy()
     mask.paste(255, (4, 4, 12, 12))
-    pictures, areas = [], []
-    for answers in (4, 4, 3, 4, 4):  # one was left out
+    pictures, areas, alarms = [], [], []
+    for answers, task in zip((4, 4, 3, 4, 4), ("editing", "editing", "erasing", "erasing", "erasing"), strict=True):
         image = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
-        rows = [{"image": image, "mask": mask}] * answers  # all answers alike: they say no more than one
-        pictures += [*rows, {"image": image, "mask": nothing}]
+        rows = [{"image": image, "mask": mask, "task": task}] * answers  # all answers alike: they say no more than one
+        pictures += [*rows, {"image": image, "mask": nothing, "task": task}]
         areas.append(script.areas(model, rows[:1], lambda image: image)[0])
+        alarms.append(np.mean(model.map([image])[0] < 0.5))
     figures = script.coherence(model, pictures)
-    assert list(figures) == ["pixel_auc", "pixel_auc.jpeg75", "pixel_auc.three_quarters", "pixel_auc.double"]
+    changes = [f"pixel_auc.{name}" for name in ("jpeg75", "three_quarters", "double")]
+    assert list(figures) == ["pixel_auc", "pixel_auc.editing", "pixel_auc.erasing", *changes, "false_alarms"]
+    assert figures["pixel_auc.editing"].value == pytest.approx(np.mean(areas[:2]), abs=1e-6)
+    assert figures["pixel_auc.erasing"].value == pytest.approx(np.average(areas[2:], weights=[3, 4, 4]), abs=1e-6)
+    assert figures["pixel_auc.erasing"].n == 3
+    assert figures["false_alarms"].value == pytest.approx(np.mean(alarms)) and 0 < np.mean(alarms) < 1
     figure = figures["pixel_auc"]
     assert figure.n == 5
     assert figure.value == pytest.approx(np.average(areas, weights=[4, 4, 3, 4, 4]), abs=1e-6)

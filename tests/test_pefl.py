@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from accelerate import PartialState
@@ -53,7 +54,7 @@ def batch():
 def build(kind="v_prediction", features=layers, **changes):
     """The objective on tiny random weights, two rewards and two layers of features."""
     unet, vae = build_unet(), build_vae().requires_grad_(False)
-    texts = {words: rows(16, 16, seed=len(words)) for words in ("a", "bb", "ccc")}
+    texts = {words: rows(16, 16, seed=len(words)) for words in ("", "a", "bb", "ccc")}
     rewards = {"brightness": (brightness, 1.0), "redness": (redness, 0.5)}
     return Feedback(
         unet,
@@ -106,7 +107,11 @@ def slow_loss(feedback, batch, points, kind):
         for step in range(settings.T1, 0, -1):
             t = times[settings.T - step]
             with torch.set_grad_enabled(step == points[i]):
-                output = feedback.unet(torch.cat([x, small, masked], 1), t, text).sample
+                seen = torch.cat([x, small, masked], 1)
+                output = feedback.unet(seen, t, text).sample
+                if settings.rollout_guidance > 1:
+                    empty = feedback.unet(seen, t, feedback.encode_text([""])).sample
+                    output = empty + settings.rollout_guidance * (output - empty)
             x0 = clean(x, output, t)
             if step == points[i]:
                 break
@@ -128,9 +133,9 @@ def slow_loss(feedback, batch, points, kind):
     return torch.stack(losses).mean()
 
 
-@pytest.mark.parametrize("kind", SCHEDULERS)
-def test_the_loss_and_its_gradient_are_the_papers(batch, kind, monkeypatch):
-    feedback = build(kind)
+@pytest.mark.parametrize(("kind", "guidance"), [*((kind, 1.0) for kind in SCHEDULERS), ("v_prediction", 2.5)])
+def test_the_loss_and_its_gradient_are_the_papers(batch, kind, guidance, monkeypatch):
+    feedback = build(kind, rollout_guidance=guidance)
     points = torch.tensor([[4], [1], [2]])
     monkeypatch.setattr("byteedit.training.pefl.draw_points", lambda batch, settings: points)
     terms = feedback.loss(feedback.unet, batch)
@@ -190,6 +195,25 @@ def test_rewards_see_the_decode_as_it_is_or_pasted(batch):
     order = [batch["prompt"].index(words) for words in seen[1][1]]
     outside = batch["mask"][order].expand_as(pasted) == 0
     assert torch.equal(pasted[outside], batch["image"][order][outside])
+
+
+@pytest.mark.parametrize(
+    ("changes", "inside", "outside"),
+    [
+        ({}, 1, 1),
+        ({"region": "masked"}, 1, 0),
+        ({"region": "unmasked"}, 0, 1),
+        ({"region": "weighted"}, 1, 0.15),
+        ({"region": "weighted", "outside": 3}, 1, 3),
+    ],
+)
+def test_l_reg_weighs_pixels_by_the_mask(batch, changes, inside, outside):
+    feedback = build(**changes)
+    image, mask = batch["image"], batch["mask"]
+    edited = image + rows(*image.shape)
+    found = feedback.weigh(edited, edited, image, mask, batch["prompt"], None)["reg"]
+    weight = torch.where(mask > 0, inside, outside).expand_as(image)
+    assert found.item() == pytest.approx(np.average((edited - image).abs() / 2, weights=weight), rel=1e-5)
 
 
 def test_the_gradient_reaches_what_is_trained_and_nothing_else(batch):

@@ -43,6 +43,20 @@ def test_uniform_points_are_of_each_row_alone():
     assert set(drawn.flatten().tolist()) == set(range(1, 11))
 
 
+@pytest.mark.parametrize("sampling", ["stratified", "uniform"])
+@pytest.mark.parametrize("points", [1, 2])
+def test_steps_are_drawn_as_often_as_their_weights_say(sampling, points):
+    weights = (3.0, 1.0, 0.0, 2.0)
+    settings = settings_for(points=points, sampling=sampling, point_weights=weights)
+    torch.manual_seed(0)
+    drawn = torch.cat([draw_points(6, settings) for _ in range(400)])
+    assert all(len(set(row)) == points for row in drawn.tolist())
+    share = torch.bincount(drawn.flatten(), minlength=5)[1:] / drawn.numel()
+    if points == 1 or sampling == "stratified":
+        assert share.tolist() == pytest.approx([0.5, 1 / 6, 0, 1 / 3], abs=0.03)
+    assert share[2] == 0
+
+
 def test_only_a_part_is_differentiated_at_a_time():
     x0 = torch.randn(5, 4, 2, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
     sizes = []
@@ -99,6 +113,11 @@ def test_the_other_losses_are_their_formulas():
         ({"T1": 9}, "steps are 8/9/4; they must be T >= T1 >= T2 >= 1"),
         ({"T2": 0}, "steps are 8/6/0"),
         ({"points": 5}, "points is 5; a rollout passes 1 to T2 = 4"),
+        ({"rollout_guidance": 0}, "rollout_guidance is 0; give a number from 1"),
+        ({"outside": -1}, "outside is -1; give a weight of 0 or more"),
+        ({"point_weights": (1, 2)}, r"point_weights is \(1, 2\); give one weight of 0 or more for each step 1..4"),
+        ({"point_weights": (0, 0, 0, 0)}, "give one weight of 0 or more for each step"),
+        ({"points": 2, "point_weights": (3, 1, 1, 0)}, "no weight may be above a share of 1/2"),
     ],
 )
 def test_settings_that_contradict_are_refused(changes, words):

@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,12 @@ def test_presets_are_settings_and_the_papers_numbers_stand_in_them():
     assert (paper.init, paper.d_real, paper.d_labels) == ("masked", "image", "all")
     assert (paper.lr, paper.warmup, paper.ema_decay, paper.lr_d, paper.rank) == (2e-6, 1000, 0.9999, 1e-5, 0)
     assert paper.base == "stable-diffusion-v1-5/stable-diffusion-inpainting"
+
+
+def test_the_robust_preset_is_the_papers_but_for_what_is_real():
+    robust = read(FastSettings, PRESETS["sd15"].with_name("fast_robust.yaml"))
+    said = {"d_real": "reconstruction", "d_labels": "masked", "output": Path(".runs/sd15/fast_robust")}
+    assert robust == replace(read(FastSettings, PRESETS["sd15"]), **said)
 
 
 def test_the_boosts_lora_can_go_on_being_trained():

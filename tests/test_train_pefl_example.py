@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,13 @@ def test_presets_are_settings():
     assert (paper.lr, paper.warmup, paper.ema_decay, paper.rank) == (2e-6, 1000, 0.9999, 0)
     assert paper.features == "timm/vgg16.tv_in1k"
     assert paper.place("imagereward") == "imagereward"
+
+
+def test_the_unifl_preset_is_the_papers_but_for_what_it_says():
+    paper = read(PeflSettings, PRESETS["sd15"])
+    unifl = read(PeflSettings, PRESETS["sd15"].with_name("pefl_unifl.yaml"), ["lr=1e-5"])
+    said = {"T1": 10, "T2": 6, "reward_shape": "hinge", "output": Path(".runs/sd15/pefl_unifl"), "lr": 1e-5}
+    assert unifl == replace(paper, **said)
 
 
 def test_the_picturebooks_lora_is_3_mb_at_most(tmp_path):

@@ -261,6 +261,13 @@ def test_too_little_data_for_a_batch_is_said():
         Batches(dataset=ROWS, prepare=plain, batch_size=30, processes=2)
 
 
+def test_a_preset_says_only_what_differs_from_the_one_beside_it(tmp_path):
+    (tmp_path / "whole.yaml").write_text("output: out\nsteps: 10\nbatch_size: 4\nlr: 1e-5\n")
+    (tmp_path / "other.yaml").write_text("like: whole.yaml\nsteps: 20\n")
+    settings = read(Settings, tmp_path / "other.yaml", ["lr=1e-3"])
+    assert (settings.steps, settings.batch_size, settings.lr) == (20, 4, 1e-3)
+
+
 def test_settings_come_from_yaml_and_overrides(tmp_path):
     preset = tmp_path / "preset.yaml"
     preset.write_text("steps: 10\nbatch_size: 4\nlr: 1e-5\ntrackers: [tensorboard]\n")

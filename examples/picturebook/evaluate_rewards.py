@@ -1,9 +1,10 @@
 """What the three rewards reach on held-out data, where they fail, and how sure they should be.
 
-Pairs told apart, by task or by what is wrong with the caption; the area under the ROC curve of generated pixels; the
-same after JPEG compression and after resizing; and how far a preference's certainty is from how often it is right. The
-data are the test split's: pages, colours in places and prompts that no reward was trained on. With `--record`, pictures
-of the best and the worst by each reward go to docs/images.
+Pairs told apart, by task or by what is wrong with the caption; the area under the ROC curve of generated pixels, and
+how many of an untouched picture are taken for such; the same after JPEG compression and after resizing; and how far a
+preference's certainty is from how often it is right. The data are the test split's: pages, colours in places and
+prompts that no reward was trained on. With `--record`, pictures of the best and the worst by each reward go to
+docs/images.
 
     python examples/picturebook/evaluate_rewards.py --rewards .runs/rewards
 """
@@ -24,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sklearn.metrics import roc_auc_score
 
 from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Schema, Skipped, examples, load
-from byteedit.evaluation.report import Figure, rate, ratio
+from byteedit.evaluation.report import Figure, mean, rate, ratio
 from byteedit.evaluation.report.figures import RESAMPLES
 from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, SIZES
 from byteedit.rewards import CoherenceReward, PreferenceReward
@@ -119,19 +120,25 @@ def fault(row: dict) -> str:
 
 
 def coherence(model: CoherenceReward, pictures: list[dict]) -> dict[str, Figure]:
-    """The area under the ROC curve of pictures with a generated region: as they are, and after each change.
+    """The area under the ROC curve of pictures with a generated region: all, of each task, and after each change; and
+    of pictures without one, the share of pixels that are called generated nevertheless.
 
     A case's answers are alike, so the interval is of cases drawn anew. They stand together, with one mask, and its true
     picture, with an empty one, between them and the next case's.
     """
     cases = [list(rows) for mask, rows in groupby(pictures, lambda row: row["mask"].tobytes()) if any(mask)]
-    edited, sizes = [row for rows in cases for row in rows], [len(rows) for rows in cases]
-    numbers = np.repeat(np.arange(len(cases)), sizes)
+    edited, sizes = [row for rows in cases for row in rows], np.array([len(rows) for rows in cases])
+    numbers, tasks = np.repeat(np.arange(len(cases)), sizes), np.array([rows[0]["task"] for rows in cases])
 
-    def area(change: Callable) -> Figure:
-        return ratio(np.bincount(numbers, areas(model, edited, change)), sizes)
+    def area(change: Callable) -> np.ndarray:  # each case's, summed over its answers
+        return np.bincount(numbers, areas(model, edited, change))
 
-    return {"pixel_auc": area(lambda image: image)} | {f"pixel_auc.{name}": area(to) for name, to in CHANGES.items()}
+    plain = area(lambda image: image)
+    found = {"pixel_auc": ratio(plain, sizes)}
+    found |= {f"pixel_auc.{task}": ratio(plain[tasks == task], sizes[tasks == task]) for task in sorted(set(tasks))}
+    found |= {f"pixel_auc.{name}": ratio(area(to), sizes) for name, to in CHANGES.items()}
+    untouched = [row["image"] for row in pictures if not np.asarray(row["mask"]).any()]
+    return found | {"false_alarms": mean([(real < 0.5).mean() for real in model.map(untouched)])}
 
 
 def areas(model: CoherenceReward, edited: list[dict], change: Callable) -> list[float]:

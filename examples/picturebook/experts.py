@@ -124,8 +124,8 @@ def pixels(rows) -> Iterator[dict]:
     """D_coh: every answer with its mask, and once the true picture with an empty one."""
     nothing = Image.new("L", (PAGE, PAGE))
     for row in rows:
-        yield from ({"image": image, "mask": row["mask"]} for image in row["candidates"])
-        yield {"image": row["image"], "mask": nothing}
+        yield from ({"image": image, "mask": row["mask"], "task": row["task"]} for image in row["candidates"])
+        yield {"image": row["image"], "mask": nothing, "task": row["task"]}
 
 
 def begin(model: str) -> tuple[PartialState, byteedit.ByteEditInpaintPipeline]:

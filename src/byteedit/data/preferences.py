@@ -88,7 +88,7 @@ ALIGNMENT = Schema(
 )
 """D_align: of two captions of an image, the one that fits better."""
 
-COHERENCE = Schema({"image": IMAGE, "mask": IMAGE})
+COHERENCE = Schema({"image": IMAGE, "mask": IMAGE}, {"task": TEXT})
 """D_coh: an edited picture and which of its pixels are generated."""
 
 CANDIDATES = Schema(

@@ -8,7 +8,7 @@ that trains may know it. Source: ByteEdit (arXiv 2404.04860), "Boost".
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from accelerate import Accelerator
@@ -18,8 +18,10 @@ from torch import nn
 import byteedit
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.skipped import Skipped
+from byteedit.diffusion import is_flow
 from byteedit.rewards import PreferenceReward
 from byteedit.rewards.opening import SHIPPED, open_reward
+from byteedit.schedule import Schedule
 from byteedit.training.base import (
     TuneSettings,
     as_written,
@@ -40,7 +42,7 @@ from byteedit.training.streams import open_batches
 from byteedit.training.watching import HeldOut, Judge, keep_sheet
 from byteedit.vgg import VGGFeatures
 
-__all__ = ["PeflSettings", "fit", "open_features", "open_rewards"]
+__all__ = ["PeflSettings", "fit", "open_features", "open_rewards", "spaced"]
 
 
 @dataclass(kw_only=True)
@@ -61,6 +63,9 @@ class PeflSettings(TuneSettings, FeedbackSettings):
     guidance_scale: float | None = None
     """Guidance that what is tuned is watched with, and that its LoRA recommends; without, the base's own. Rollouts have
     none, so that feedback learning takes over much of what guidance did, and with both, colours and edges harden."""
+    timestep_spacing: Literal["", "trailing", "leading", "linspace"] = ""
+    """Which steps T steps are; without, as the base has them, since diffusers' own pipelines do not hear of it. What is
+    watched has them, too, and a LoRA recommends them. Trailing begins at the noisiest one. (Paper: "step 999")"""
     shown: int = 8
     """How many of the held-out rows are shown, in output/validation."""
 
@@ -86,6 +91,13 @@ class PeflSettings(TuneSettings, FeedbackSettings):
     def place(self, reward: str) -> str:
         """Where a reward is, by its name."""
         return self.reward_models.get(reward, str(Path(byteedit.REWARDS) / reward))
+
+
+def spaced(pipe: ByteEditInpaintPipeline, settings: PeflSettings, schedule: Schedule) -> Schedule:
+    """A schedule with the spacing and the guidance that the settings name; a flow has steps of its own."""
+    if settings.timestep_spacing and not is_flow(pipe.scheduler):
+        schedule = replace(schedule, timestep_spacing=settings.timestep_spacing)
+    return schedule if settings.guidance_scale is None else replace(schedule, guidance_scale=settings.guidance_scale)
 
 
 def open_rewards(accelerator: Accelerator, settings: PeflSettings) -> dict[str, nn.Module]:
@@ -135,8 +147,8 @@ def fit(
     if sharded(accelerator):
         _check_sharded(settings, judge)
     skipped = Skipped()
-    if settings.guidance_scale is not None:
-        pipe.follow(replace(pipe.schedule, guidance_scale=settings.guidance_scale))
+    own = pipe.schedule
+    pipe.follow(spaced(pipe, settings, own))
     rewards = open_rewards(accelerator, settings)
     features = open_features(accelerator, settings, rewards)
     with accelerator.main_process_first():
@@ -171,7 +183,7 @@ def fit(
     )["pefl"]
     skipped.report()
     if accelerator.is_main_process:
-        write(pipe.unet, kept, settings, pipe.schedule if settings.guidance_scale is not None else None)
+        write(pipe.unet, kept, settings, pipe.schedule if pipe.schedule != own else None)
     accelerator.wait_for_everyone()
     if not (known or judge):
         return {}

@@ -52,10 +52,16 @@ class FeedbackSettings(Settings):
     """Share of steps, in [0, 1], whose rollouts begin with pure noise from step T instead, as inference does. What a
     prompt asks for then follows the rewards alone, for the noise stands for another picture of it than L_reg and L_vgg
     compare with; they keep to what the surroundings tell: rows without prompt, and unmasked pixels. (Ours)"""
+    rollout_guidance: float = 1.0
+    """Guidance of the rollout and of its step with gradient, away from the empty prompt: they then see what inference
+    with guidance does, at twice the time. 1: none. (Ours; the paper speaks of none)"""
     points: int = 1
     """Steps with gradient that each rollout passes."""
     sampling: Literal["stratified", "uniform"] = "stratified"
     """How t' is drawn: spread evenly over a batch and the same on every process, or each row for itself."""
+    point_weights: tuple[float, ...] = ()
+    """How often t' is each of the steps 1..T2, in proportion; without, all alike. (Ours; the paper draws t' and says no
+    more)"""
     reward_shape: Literal["logistic", "hinge", "linear"] = "logistic"
     """The loss of a reward R: -log s(R) (Eq. 2), max(0, margin - R), or -R."""
     margin: float = 2.0
@@ -66,8 +72,10 @@ class FeedbackSettings(Settings):
     """Weight of the perceptual feedback loss, Eq. 4. (Paper; under Adam only its size beside other losses matters)"""
     eta: float = 1.0
     """Weight of L_reg + L_vgg beside the rewards, Eq. 4. (Not given in the paper)"""
-    region: Literal["image", "unmasked", "masked"] = "image"
-    """Pixels that L_reg compares. (Paper: the whole image)"""
+    region: Literal["image", "unmasked", "masked", "weighted"] = "image"
+    """Pixels that L_reg compares: all, those on one side of the mask, or all with `outside` as weight. (Paper: all)"""
+    outside: float = 0.15
+    """Weight of a pixel outside the mask where `region` is weighted; inside it is 1. (Ours)"""
     sees: Literal["decoded", "composite"] = "decoded"
     """What the rewards see: the decode as it is, or pasted into the input."""
     part: int = 1
@@ -78,13 +86,25 @@ class FeedbackSettings(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        self.prompted = tuple(self.prompted)
+        self.prompted, self.point_weights = tuple(self.prompted), tuple(self.point_weights)
         if not 1 <= self.T2 <= self.T1 <= self.T:
             raise ValueError(f"steps are {self.T}/{self.T1}/{self.T2}; they must be T >= T1 >= T2 >= 1.")
         if not 1 <= self.points <= self.T2:
             raise ValueError(f"points is {self.points}; a rollout passes 1 to T2 = {self.T2} steps with gradient.")
         if not 0 <= self.noise_share <= 1:
             raise ValueError(f"noise_share is {self.noise_share}; it is a share of the steps, from 0 to 1.")
+        if not self.rollout_guidance >= 1:
+            raise ValueError(f"rollout_guidance is {self.rollout_guidance}; give a number from 1, which is none, up.")
+        if not self.outside >= 0:
+            raise ValueError(f"outside is {self.outside}; give a weight of 0 or more.")
+        shares = self.point_weights or (1.0,) * self.T2
+        if len(shares) != self.T2 or min(shares) < 0 or not sum(shares) > 0:
+            raise ValueError(f"point_weights is {shares}; give one weight of 0 or more for each step 1..{self.T2}.")
+        if max(shares) * self.points > sum(shares):
+            raise ValueError(
+                f"point_weights is {shares}, and a rollout has {self.points} points, no step twice: no weight may be "
+                f"above a share of 1/{self.points}."
+            )
 
 
 def reward_loss(score: Tensor, shape: str = "logistic", margin: float = 2.0, counts: Tensor | None = None) -> Tensor:
@@ -124,15 +144,18 @@ def agreed() -> float:
 def draw_points(batch: int, settings: FeedbackSettings) -> Tensor:  # (B, points) int64, on the CPU
     """Steps t' for each row, no step twice in a row.
 
-    Stratified: 1..T2 is cut into as many equal parts as there are points in the batch, and each part gives one; rows
-    take theirs T2 / points apart. Then every process draws the same steps, and none waits for another's long rollout.
+    Stratified: 1..T2, each step as long as its weight, is cut into as many equal parts as there are points in the
+    batch, and each part gives one; a row takes one every 1 / points of the whole. Then every process draws the same
+    steps, and none waits for another's long rollout.
     """
-    count, spacing = settings.points, settings.T2 / settings.points
+    count = settings.points
+    weights = torch.tensor(settings.point_weights or (1.0,) * settings.T2, dtype=torch.float64)
     if settings.sampling == "uniform":
-        return torch.stack([torch.randperm(settings.T2)[:count] + 1 for _ in range(batch)])
-    places = agreed() + torch.arange(batch)
-    first = places[torch.randperm(batch)] / batch * spacing  # in [0, spacing)
-    return (first[:, None] + spacing * torch.arange(count)).long() % settings.T2 + 1
+        return torch.multinomial(weights.expand(batch, -1), count) + 1
+    first = (agreed() + torch.randperm(batch)) / batch / count  # in [0, 1 / points)
+    ends = weights.cumsum(0) / weights.sum()
+    places = first[:, None].double() + torch.arange(count) / count
+    return torch.bucketize(places, ends[:-1], right=True) + 1
 
 
 @torch.no_grad()
@@ -248,7 +271,11 @@ class Feedback:
         """Stage 1: the condition, the first latents, and the timesteps from theirs on."""
         image, mask, settings = batch["image"], batch["mask"], self.settings
         masked = self._latents(image * (1 - mask))
-        condition = encode(self.vae, image, mask, self.encode_text(batch["prompt"]), masked_latents=masked)
+        text, guided = self.encode_text(batch["prompt"]), {}
+        if settings.rollout_guidance > 1:
+            negative = self.encode_text([""]).expand_as(text)
+            guided = {"negative": negative, "guidance_scale": settings.rollout_guidance}
+        condition = encode(self.vae, image, mask, text, masked_latents=masked, **guided)
         self.scheduler.set_timesteps(settings.T, device=image.device)
         if self.free or settings.init == "noise":
             return condition, batch["noise"] * self.scheduler.init_noise_sigma, self.scheduler.timesteps
@@ -277,7 +304,8 @@ class Feedback:
         """Eq. 4 of decoded predictions (n, 3, H, W), and each of its terms; `seen` is what the rewards see of them."""
         settings = self.settings
         scores = {name: reward(seen, prompt) for name, (reward, _) in self.rewards.items()}
-        weight = {"image": torch.ones_like(mask), "unmasked": 1 - mask, "masked": mask}[settings.region]
+        outside = {"image": 1.0, "unmasked": 1.0, "masked": 0.0, "weighted": settings.outside}[settings.region]
+        weight = mask * (settings.region != "unmasked") + outside * (1 - mask)
         found = {f"score/{name}": score.mean() for name, score in scores.items()}
         asked = torch.tensor([float(bool(words)) for words in prompt], device=mask.device)  # (n,)
         for name, score in scores.items():

@@ -7,7 +7,7 @@ Sources: ByteEdit (arXiv 2404.04860), "Accelerate"; the phase of 4 steps as UniF
 """
 
 import logging
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -24,7 +24,6 @@ from tyro.conf import Fixed
 import byteedit
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.skipped import Skipped
-from byteedit.diffusion import is_flow
 from byteedit.rewards import CoherenceReward
 from byteedit.schedule import Schedule
 from byteedit.training.adapters import fill_lora, save_lora
@@ -38,7 +37,7 @@ from byteedit.training.base import (
     place,
     training_scheduler,
 )
-from byteedit.training.boost import PeflSettings, open_features, open_rewards
+from byteedit.training.boost import PeflSettings, open_features, open_rewards, spaced
 from byteedit.training.checkpoints import sharded
 from byteedit.training.fast import Adversarial, AdversarialSettings, Numbered
 from byteedit.training.loop import check, train
@@ -81,7 +80,7 @@ class FastSettings(PeflSettings, AdversarialSettings):
     """Fields of a new discriminator's config, in the preset only."""
     guidance_scale: float | None = 1.0
     """Guidance that what is tuned is watched with, and that it recommends: none."""
-    timestep_spacing: Literal["trailing", "leading", "linspace"] = "trailing"
+    timestep_spacing: Literal["", "trailing", "leading", "linspace"] = "trailing"
     """Which steps T steps are: trailing begins at the noisiest one, as training and inference must with few."""
     from_noise: bool = False
     """Inference is to begin with pure noise and run all T steps, not where the rollouts of training begin."""
@@ -157,9 +156,8 @@ class FastSettings(PeflSettings, AdversarialSettings):
 
 def schedule(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> Schedule:
     """How what a phase makes of `pipe` is to be used."""
-    spacing = None if is_flow(pipe.scheduler) else settings.timestep_spacing
     init = "noise" if settings.from_noise else settings.init
-    return replace(Schedule.trained(settings.T, settings.T1, init, spacing), guidance_scale=settings.guidance_scale)
+    return spaced(pipe, settings, Schedule.trained(settings.T, settings.T1, init, None))
 
 
 def open_models(settings: FastSettings, kept: Kept | None = None) -> tuple[ByteEditInpaintPipeline, CoherenceReward]:

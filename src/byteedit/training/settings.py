@@ -80,12 +80,16 @@ class Settings:
 def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
     """Settings of `kind` from a YAML file of its fields, with `name=value` overrides, values in YAML.
 
+    A file that says `like: OTHER.yaml` has all that the one of that name beside it has, but for what it says itself.
+
     Raises:
         ValueError: a name is no field, a field without default has no value, or a value is of the wrong kind.
     """
     import yaml
 
     values = yaml.safe_load(Path(preset).read_text())
+    if like := values.pop("like", None):
+        values = yaml.safe_load((Path(preset).parent / like).read_text()) | values
     for override in overrides:
         name, equals, value = override.partition("=")
         if not equals:
