@@ -149,8 +149,11 @@ def test_the_loss_and_its_gradient_are_the_papers(batch, kind, guidance, monkeyp
 
 @pytest.mark.parametrize("points", [1, 2])
 def test_unet_calls(batch, points, monkeypatch):
-    """A row takes T1 - t' calls without gradient to its last t', and one with gradient for each."""
-    feedback = build(points=points, T2=6)
+    """A row takes T1 - t' calls without gradient to its last t', and one with gradient for each; its picture is looked
+    at once.
+    """
+    looked = []
+    feedback = build(points=points, T2=6, features=lambda image: looked.append(len(image)) or layers(image))
     drawn = torch.tensor([[6, 3], [1, 4], [2, 5]])[:, :points]
     monkeypatch.setattr("byteedit.training.pefl.draw_points", lambda batch, settings: drawn)
     calls = {True: 0, False: 0}
@@ -161,6 +164,7 @@ def test_unet_calls(batch, points, monkeypatch):
     feedback.unet.register_forward_hook(count)
     feedback.loss(feedback.unet, batch)
     assert calls == {True: 3 * points, False: sum(6 - int(row.min()) for row in drawn)}
+    assert sum(looked) == 3 + 3 * points
 
 
 def test_two_points_of_a_rollout_are_those_of_two_rollouts(batch, monkeypatch):

@@ -1,7 +1,11 @@
 """PreferenceReward: gradients, batches, padding, standardisation, saving; and how images are fitted to a reward."""
 
+import shutil
+from types import SimpleNamespace
+
 import pytest
 import torch
+from huggingface_hub import HfApi, ModelCard
 from PIL import Image
 from transformers import AutoModel, BertTokenizer, BlipConfig, BlipForImageTextRetrieval, BlipVisionConfig
 
@@ -117,6 +121,23 @@ def test_files_of_half_precision_open_in_float32_unless_asked(tmp_path):
     build().half().save_pretrained(tmp_path)
     assert PreferenceReward.from_pretrained(tmp_path).dtype == torch.float32
     assert AutoModel.from_pretrained(tmp_path, dtype=torch.bfloat16).dtype == torch.bfloat16
+
+
+def test_what_is_pushed_opens_again_tokenizer_and_all(tmp_path, pictures, monkeypatch):
+    """All but the network: the files of the commit that would be made are a reward."""
+
+    def commit(api, repo_id, operations, **how):
+        assert repo_id == "someone/reward"
+        for file in operations:
+            shutil.copy(file.path_or_fileobj, tmp_path / file.path_in_repo)
+
+    card = ModelCard("---\nlibrary_name: transformers\n---\n")
+    monkeypatch.setattr(HfApi, "create_repo", lambda api, repo_id, **how: SimpleNamespace(repo_id=repo_id))
+    monkeypatch.setattr(HfApi, "create_commit", commit)
+    monkeypatch.setattr("transformers.utils.hub.create_and_tag_model_card", lambda *args, **how: card)
+    reward = build()
+    reward.push_to_hub("someone/reward")
+    assert PreferenceReward.from_pretrained(tmp_path).score(pictures, PROMPTS) == reward.score(pictures, PROMPTS)
 
 
 def test_without_a_tokenizer_it_says_so(tmp_path):

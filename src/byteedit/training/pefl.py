@@ -258,7 +258,7 @@ class Feedback:
         x0 = x0_of(self.scheduler, output, t, noisy).float()  # (N, 4, h, w)
         scored = {name: batch[name][rows] for name in ("image", "mask")}
         prompt = [batch["prompt"][row] for row in rows.tolist()]
-        seen = self.features and [layer.detach() for layer in self.features(scored["image"])]
+        seen = self.features and [layer.detach()[rows] for layer in self.features(batch["image"])]
 
         def terms(x0: Tensor, part: slice) -> dict[str, Tensor]:
             known = seen and [layer[part] for layer in seen]
