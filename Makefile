@@ -94,9 +94,12 @@ rewards: $(READY)  ## the three rewards of the picturebook, in .runs/rewards
 
 reproduce-boost: .runs/boost/lora/README.md  ## feedback learning against the checkpoint: win rates, ablations, plot, tables
 	mkdir -p .runs/loras && rm -rf .runs/loras/boost && cp -r .runs/boost/lora .runs/loras/boost
-	$(RUN) $(BOOK)/compare.py boost20 baseline20 --loras .runs/loras --record --sheet docs/images/boost.png
+	$(RUN) $(BOOK)/compare.py boost20 baseline20 mild20 --loras .runs/loras --record
+	$(RUN) $(BOOK)/compare.py mild20 baseline20 --record
+	$(RUN) $(BOOK)/compare.py boost20 baseline20 --loras .runs/loras --sheet docs/images/boost.png
 	$(MEMORY) $(BIN)/python $(BOOK)/ablate.py boost --record
 	$(RUN) $(BOOK)/best_of.py --record
+	$(RUN) $(BOOK)/climb.py --record
 	$(BIN)/python $(BOOK)/plot_boost.py .runs/boost/log.jsonl
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/feedback_step.py --record
 	$(BIN)/python docs/tables.py

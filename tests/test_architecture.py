@@ -70,6 +70,7 @@ def packages(path: Path) -> set[str]:
 MODULES = [path for path in sources(PACKAGE) if path != PACKAGE / "__init__.py"]
 JUDGES = {
     "best_of",
+    "climb",
     "compare",
     "content",
     "evaluate",

@@ -17,7 +17,7 @@ from byteedit.evaluation.picturebench import cases
 from byteedit.evaluation.systems import answers
 from byteedit.schedule import Schedule
 from byteedit.training.adapters import LoraSettings, add_lora, save_lora
-from conftest import build_unet
+from conftest import build_unet, build_vae
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "picturebook" / "compare.py"
 
@@ -112,6 +112,34 @@ def test_the_best_of_several_answers_is_by_rewards_and_by_the_judge(compare, tmp
 
 def best_of_names(of):
     return tuple(f"baseline20-noise{n}" for n in range(of))
+
+
+def test_answers_climb_to_where_a_reward_finds_them_better(compare, tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("climb", EXAMPLE.with_name("climb.py"))
+    climb = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(climb)
+    vae = build_vae().requires_grad_(False)
+    bright = SimpleNamespace(rate=lambda image, prompt: image.mean((1, 2, 3)))
+    images = np.random.default_rng(0).integers(60, 180, (2, 32, 32, 3)).astype(np.uint8)
+    masks = np.zeros((2, 32, 32), bool)
+    masks[:, 8:24, 4:20] = True
+    legs = climb.climb(images, masks, ["a", "b"], vae, [bright, bright])
+    assert len(legs) == len(climb.LEGS)
+    for leg in legs:
+        assert (leg[~masks] == images[~masks]).all()
+    means = [[page[mask].mean() for page, mask in zip(leg, masks, strict=True)] for leg in legs]
+    assert np.all(np.diff(means, axis=0) > 0)
+
+    marked = {}
+    reward = torch.nn.Identity()
+    reward.rate = bright.rate
+    monkeypatch.setattr(climb, "open_reward", lambda text: reward)
+    monkeypatch.setattr(compare, "TASKS", ("editing",))
+    monkeypatch.setattr(climb, "TASKS", ("editing",))
+    monkeypatch.setattr(compare, "show", lambda key, found, record: marked.update({key: found["editing.coherence"].n}))
+    climb.main(climb.Settings(limit=1, output=tmp_path / "out"))
+    rewards = ("aesthetic", "alignment", "both")
+    assert marked == {f"climb.{name}_by_{far}": 1 for name in rewards for far in ("04", "10", "20")}
 
 
 @pytest.mark.slow

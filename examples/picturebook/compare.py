@@ -54,6 +54,7 @@ class System:
 
 SYSTEMS = {
     "baseline20": System(steps=20),
+    "mild20": System(steps=20, guidance_scale=1.5),  # as much as the boost recommends
     "baseline8": System(steps=8),
     "baseline4": System(steps=4),
     "boost20": System(lora="boost", steps=20),

@@ -7,7 +7,6 @@ that trains may know it. Source: ByteEdit (arXiv 2404.04860), "Boost".
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -15,12 +14,11 @@ from accelerate import Accelerator
 from PIL.Image import Image
 from torch import nn
 
-import byteedit
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
 from byteedit.rewards import PreferenceReward
-from byteedit.rewards.opening import SHIPPED, open_reward
+from byteedit.rewards.opening import SHIPPED, locate, open_reward
 from byteedit.schedule import Schedule
 from byteedit.training.base import (
     TuneSettings,
@@ -90,7 +88,7 @@ class PeflSettings(TuneSettings, FeedbackSettings):
 
     def place(self, reward: str) -> str:
         """Where a reward is, by its name."""
-        return self.reward_models.get(reward, str(Path(byteedit.REWARDS) / reward))
+        return locate(self.reward_models.get(reward, reward))
 
 
 def spaced(pipe: ByteEditInpaintPipeline, settings: PeflSettings, schedule: Schedule) -> Schedule:
