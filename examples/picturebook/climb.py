@@ -2,8 +2,8 @@
 
 Feedback learning teaches what a reward's slope shows. Here nothing is learnt: the checkpoint's own answers are moved in
 the autoencoder's latents to where R_a, R_b or both find them better, a little and then further, and each is compared
-with the answer as it was, as `compare.py` compares systems. Where it wins, the slope shows what is better; where it
-loses, the reward is deceived. Only cases with a prompt, since rewards are followed there.
+with the answer as it is there unmoved, as `compare.py` compares systems. Where it wins, the slope shows what is better;
+where it loses, the reward is deceived. Only cases with a prompt, since rewards are followed there.
 
     torchrun --nproc-per-node 2 examples/picturebook/climb.py --record
 """
@@ -65,14 +65,13 @@ def main(settings: Settings) -> None:
     with state.split_between_processes(list(range(len(cases)))) as numbers:
         mine = [cases[number] for number in numbers]
     begun = [compare.read(SYSTEM, case, asked) for case in mine]
-    before = gather_object(judged(mine, begun))
     for name, parts in CLIMBED.items():
         rewards = [open_reward(str(settings.rewards / part)).to(state.device) for part in parts]
         legs = zip(*moved(mine, begun, vae, [reward.requires_grad_(False).eval() for reward in rewards]), strict=True)
-        for (_, far), images in zip(LEGS, legs, strict=True):
-            after = gather_object(judged(mine, images))
-            if state.is_main_process:
-                compare.show(f"climb.{name}_by_{far:02}", win_rates(after, before), settings.record)
+        before, *after = (gather_object(judged(mine, images)) for images in legs)
+        if state.is_main_process:
+            for (_, far), lines in zip(LEGS, after, strict=True):
+                compare.show(f"climb.{name}_by_{far:02}", win_rates(lines, before), settings.record)
 
 
 def judged(cases: list[Case], images: list[np.ndarray]) -> list[dict]:
@@ -82,7 +81,7 @@ def judged(cases: list[Case], images: list[np.ndarray]) -> list[dict]:
 def moved(
     cases: list[Case], begun: list[np.ndarray], vae: AutoencoderKL, rewards: list[nn.Module]
 ) -> list[list[np.ndarray]]:
-    """Each case's answer (H, W, 3) as it is after each of `LEGS`."""
+    """Each case's answer (H, W, 3) unmoved, and as it is after each of `LEGS`."""
     found = []
     for first in tqdm(range(0, len(cases), TOGETHER), "moved"):
         some = slice(first, first + TOGETHER)
@@ -95,7 +94,7 @@ def moved(
 def climb(
     images: np.ndarray, masks: np.ndarray, prompts: list[str], vae: AutoencoderKL, rewards: list[nn.Module]
 ) -> list[np.ndarray]:
-    """Pictures moved up the rewards' slope, as they are after each of `LEGS`; what no mask covers stays.
+    """Pictures moved up the rewards' slope: decoded unmoved, and after each of `LEGS`; what no mask covers stays.
 
     images (B, H, W, 3) uint8, masks (B, H, W) bool -> (B, H, W, 3) uint8 each.
     """
@@ -106,7 +105,12 @@ def climb(
     def show(latents: Tensor) -> Tensor:
         return torch.where(inside, vae.decode(latents).sample, given)
 
-    found, there = [], 0
+    @torch.no_grad()
+    def pixels(latents: Tensor) -> np.ndarray:
+        shown = (127.5 * (show(latents) + 1)).clamp(0, 255).round().byte()
+        return shown.permute(0, 2, 3, 1).numpy(force=True)
+
+    found, there = [pixels(latents)], 0
     for steps, far in LEGS:
         for _ in range(steps):
             latents.requires_grad_()
@@ -115,9 +119,7 @@ def climb(
             size = slope.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
             latents = latents.detach() + (far - there) / 100 / steps * slope / size
         there = far
-        with torch.no_grad():
-            pixels = (127.5 * (show(latents) + 1)).clamp(0, 255).round().byte()
-        found.append(pixels.permute(0, 2, 3, 1).numpy(force=True))
+        found.append(pixels(latents))
     return found
 
 
