@@ -26,7 +26,8 @@ from byteedit.diffusion import decode, encode, encode_image, predict, rollout, x
 from byteedit.rewards import PreferenceReward, PreferenceRewardConfig
 from byteedit.training.base import encode_text
 from byteedit.training.features import TowerFeatures
-from byteedit.training.pefl import Feedback, FeedbackSettings, reward_loss
+from byteedit.training.losses import reward_loss
+from byteedit.training.pefl import Feedback, FeedbackSettings
 from results import record
 
 REFL_STEPS, REFL_LAST = 40, 10  # of a rollout; those from which one gets the gradient

@@ -6,14 +6,8 @@ import pytest
 import torch
 from accelerate import PartialState
 
-from byteedit.training.pefl import (
-    FeedbackSettings,
-    differentiate_in_parts,
-    draw_points,
-    feature_loss,
-    pixel_loss,
-    reward_loss,
-)
+from byteedit.training.losses import feature_loss, pixel_loss, reward_loss
+from byteedit.training.pefl import FeedbackSettings, differentiate_in_parts, draw_points
 
 PartialState(cpu=True)
 

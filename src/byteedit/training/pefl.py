@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from accelerate import PartialState
 from accelerate.utils import broadcast
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from byteedit.diffusion import Condition, decode, encode, predict, rollout, signal_and_noise, x0_of
 from byteedit.rewards import Reward
 from byteedit.training.batches import Batch, Row
+from byteedit.training.losses import feature_loss, pixel_loss, reward_loss
 from byteedit.training.settings import Settings
 
 __all__ = [
@@ -27,9 +27,6 @@ __all__ = [
     "approach",
     "differentiate_in_parts",
     "draw_points",
-    "feature_loss",
-    "pixel_loss",
-    "reward_loss",
 ]
 
 Features = Callable[[Tensor], list[Tensor]]
@@ -105,35 +102,6 @@ class FeedbackSettings(Settings):
                 f"point_weights is {shares}, and a rollout has {self.points} points, no step twice: no weight may be "
                 f"above a share of 1/{self.points}."
             )
-
-
-def reward_loss(score: Tensor, shape: str = "logistic", margin: float = 2.0, counts: Tensor | None = None) -> Tensor:
-    """Eq. 2, -log s(R), which is softplus(-R); or its hinge or linear form. Standardised scores (B,) -> ().
-
-    counts (B,) in {0, 1}: rows that count; the others add 0 to the mean.
-    """
-    each = {"logistic": F.softplus(-score), "hinge": F.relu(margin - score), "linear": -score}[shape]
-    return (each if counts is None else each * counts).mean()
-
-
-def pixel_loss(edited: Tensor, image: Tensor, weight: Tensor) -> Tensor:
-    """Eq. 3, L_reg = |x - x0'|_1 with images in [0, 1], the mean where `weight` (B, 1, H, W) is 1.
-
-    edited, image (B, 3, H, W) in [-1, 1] -> ().
-    """
-    difference = (edited - image).abs().mean(1, keepdim=True) / 2  # (B, 1, H, W)
-    return (difference * weight).sum() / weight.sum().clamp_min(1)
-
-
-def feature_loss(edited: list[Tensor], image: list[Tensor], counts: Tensor | None = None) -> Tensor:
-    """Eq. 3, L_vgg = |V(x) - V(x0')|_1, the mean over each layer's features, then over layers. (B, ...) twice -> ().
-
-    counts (B,) in {0, 1}: rows that count; the others add 0 to the mean.
-    """
-    layers = [(a - b).abs() for a, b in zip(edited, image, strict=True)]
-    if counts is not None:
-        layers = [layer.flatten(1).mean(1) * counts for layer in layers]
-    return torch.stack([layer.mean() for layer in layers]).mean()
 
 
 def agreed() -> float:

@@ -1,0 +1,88 @@
+"""Where the rollouts of feedback learning begin, and what noise as the beginning leaves to the rewards."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from test_pefl import build, three_rows
+
+
+@pytest.fixture
+def batch():
+    return three_rows()
+
+
+@pytest.mark.parametrize("init", ["masked", "image", "noise"])
+def test_where_a_rollout_starts(batch, init):
+    feedback = build("epsilon", init=init)
+    condition, latents, timesteps = feedback.begin(batch)
+    picture = {"masked": batch["image"] * (1 - batch["mask"]), "image": batch["image"]}.get(init)
+    if picture is None:
+        assert len(timesteps) == 8
+        assert torch.equal(latents, batch["noise"])
+        return
+    with torch.no_grad():
+        known = feedback.vae.encode(picture).latent_dist.mode() * feedback.vae.config.scaling_factor
+    assert len(timesteps) == 6
+    torch.testing.assert_close(latents, feedback.scheduler.add_noise(known, batch["noise"], timesteps[:1]))
+    if init == "masked":
+        assert torch.equal(condition.masked_latents, known)
+
+
+def test_noise_is_a_rows_own(batch):
+
+    row = {"image": batch["image"][0]}
+    feedback = build()
+    first, again = (feedback.draw_noise(row, np.random.default_rng(3))["noise"] for _ in range(2))
+    assert first.shape == (4, 32, 32) and torch.equal(first, again)
+    assert abs(first.std().item() - 1) < 0.05
+
+
+def test_a_share_of_steps_begins_with_noise(batch):
+    feedback = build("epsilon", init="image", noise_share=0.5)
+    free = []
+    for seed in range(12):
+        torch.manual_seed(seed)
+        feedback.loss(feedback.unet, batch)
+        assert len(feedback.begin(batch)[2]) == (8 if feedback.free else 6)
+        free.append(feedback.free)
+    assert 2 <= sum(free) <= 10
+    with pytest.raises(ValueError, match="noise_share is 2"):
+        build(noise_share=2)
+
+
+def test_what_processes_agree_on_is_sent_on_their_device(batch, monkeypatch):
+    """Of several GPUs, nccl sends nothing that is on the CPU."""
+    feedback, sent = build("epsilon", noise_share=0.5), []
+    monkeypatch.setattr("byteedit.training.pefl.PartialState", lambda: SimpleNamespace(device=torch.device("meta")))
+    monkeypatch.setattr(
+        "byteedit.training.pefl.broadcast", lambda tensor: sent.append(tensor.device.type) or torch.tensor([0.25])
+    )
+    feedback.loss(feedback.unet, batch)
+    assert sent == ["meta", "meta"] and feedback.free  # one number for the beginning, one for the points
+
+
+def test_what_is_asked_for_follows_the_rewards_alone_where_noise_is_the_beginning(batch):
+    feedback = build("epsilon", init="image", noise_share=1.0, eta=3.0, part=0)
+    mask, asked = batch["mask"], torch.tensor([0.0, 1.0, 1.0])
+    edited = torch.rand_like(batch["image"])
+    features = feedback.features(batch["image"])
+    feedback.free = True
+
+    def weigh(edited):
+        return feedback.weigh(edited, edited, batch["image"], mask, ["", "a boat", "a tree"], features)
+
+    found = weigh(edited)
+    rewards = sum(share * found[f"reward/{name}"] for name, (_, share) in feedback.rewards.items())
+    kept = 3.0 * (found["reg"] + found["vgg"])
+    torch.testing.assert_close(found["loss"], feedback.settings.weight * (rewards + kept))
+    inside = mask * asked[:, None, None, None] > 0
+    other = weigh(torch.where(inside, torch.rand_like(edited), edited))
+    torch.testing.assert_close(other["reg"], found["reg"])
+    torch.testing.assert_close(other["vgg"], found["vgg"])
+    outside = weigh(torch.where(inside, edited, torch.rand_like(edited)))
+    assert not torch.isclose(outside["reg"], found["reg"])
+    feedback.free = False
+    assert not torch.isclose(weigh(edited)["reg"], found["reg"])
