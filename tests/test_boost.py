@@ -126,6 +126,15 @@ def test_a_lora_recommends_the_guidance_that_it_was_watched_with(settings, guida
     assert opened.schedule == tuned.schedule == (before if guidance is None else replace(before, guidance_scale=1.0))
 
 
+def test_guidance_that_is_asked_for_is_recommended_though_it_is_the_bases_own(settings):
+    run(replace(settings, guidance_scale=3.0))
+    opened = ByteEditInpaintPipeline.from_pretrained(settings.base)
+    assert opened.schedule.guidance_scale == 3.0
+    opened.follow(replace(opened.schedule, guidance_scale=5.0))
+    opened.load_lora_weights(settings.output / "lora")
+    assert opened.schedule.guidance_scale == 3.0
+
+
 def test_a_lora_recommends_the_steps_that_it_was_trained_with(settings):
     _, tuned = run(replace(settings, timestep_spacing="trailing"))
     opened = ByteEditInpaintPipeline.from_pretrained(settings.base)

@@ -181,7 +181,8 @@ def fit(
     )["pefl"]
     skipped.report()
     if accelerator.is_main_process:
-        write(pipe.unet, kept, settings, pipe.schedule if pipe.schedule != own else None)
+        recommends = settings.guidance_scale is not None or pipe.schedule != own
+        write(pipe.unet, kept, settings, pipe.schedule if recommends else None)
     accelerator.wait_for_everyone()
     if not (known or judge):
         return {}
