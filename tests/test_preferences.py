@@ -144,9 +144,11 @@ def test_what_cannot_be_loaded_is_said_in_words(tmp_path):
     DatasetDict(train=Dataset.from_dict({"a": [1]})).save_to_disk(tmp_path / "saved")
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "notes.csv").touch()
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "other.parquet").read_bytes()[:-9])
     wrong = {
         "other.parquet": "column prompt, chosen, rejected is missing; the columns are caption, image_1",
         "empty.jsonl": "holds no rows",
+        "cut.parquet": "is no Parquet file, or not a whole one",
         "notes.csv": "neither .parquet nor .jsonl",
         "nowhere": "there is no file or folder",
     }

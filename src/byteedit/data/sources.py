@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
+from pyarrow import ArrowInvalid
 from pyarrow.parquet import read_metadata
 
 from byteedit.data.skipped import Skipped
@@ -77,14 +78,14 @@ def open_rows(
     """Rows of Parquet files, of a saved folder, or of the hub ("owner/name", with `config` where it has several).
 
     Raises:
-        ValueError: there is nothing of the kind, or not the split, or it is empty.
+        ValueError: there is nothing of the kind, or not the split, or it is empty, or its first file is broken.
     """
     if _is_saved(Path(source), "state.json", "dataset_dict.json"):
         rows = load_from_disk(source)
         rows = _pick(rows, split, source) if isinstance(rows, DatasetDict) else rows
         return rows.to_iterable_dataset() if streaming else rows
     if files := [str(file) for file in find_files(source, split)]:
-        if not any(read_metadata(file).num_rows for file in files):
+        if not any(map(_count, files)):
             raise ValueError(f"{source} holds no rows.")
         return load_dataset("parquet", data_files=files, split="train", streaming=streaming)
     if Path(source).exists():
@@ -92,6 +93,13 @@ def open_rows(
     if not HUB_ID.fullmatch(str(source)):
         raise ValueError(f"there is no file or folder {source}, and it is no hub id, which would be owner/name.")
     return load_dataset(str(source), config, split=split, streaming=streaming)
+
+
+def _count(file: str) -> int:
+    try:
+        return read_metadata(file).num_rows
+    except ArrowInvalid as error:
+        raise ValueError(f"{file} is no Parquet file, or not a whole one; fetch it again, or take it away.") from error
 
 
 def _pick(splits: DatasetDict, split: str, source: str | Path) -> Dataset:
