@@ -73,6 +73,14 @@ def test_a_system_answers_by_its_schedule_and_solver(compare, tmp_path, name):
     assert np.ptp(image[cases("editing")[0].mask > 127]) > 0
 
 
+def test_the_ceiling_is_the_true_picture_through_the_autoencoder(compare, pipe):
+    [case] = compare.cases("editing", "validation", 1)
+    [image] = compare.rebuild(pipe, [case])
+    inside = case.mask > 127
+    assert (image[~inside] == case.picture[~inside]).all()
+    assert (image[inside] != case.picture[inside]).any()
+
+
 def test_answers_of_other_weights_are_not_taken_for_these(compare, tmp_path, monkeypatch):
     state = compare.PartialState(cpu=True)
     monkeypatch.setattr(compare, "TASKS", ("editing",))
