@@ -96,6 +96,7 @@ reproduce-boost: .runs/boost/lora/README.md  ## feedback learning against the ch
 	mkdir -p .runs/loras && rm -rf .runs/loras/boost && cp -r .runs/boost/lora .runs/loras/boost
 	$(RUN) $(BOOK)/compare.py boost20 baseline20 mild20 --loras .runs/loras --record
 	$(RUN) $(BOOK)/compare.py mild20 baseline20 --record
+	$(RUN) $(BOOK)/compare.py ceiling baseline20 --record
 	$(RUN) $(BOOK)/compare.py boost20 baseline20 --loras .runs/loras --sheet docs/images/boost.png
 	$(MEMORY) $(BIN)/python $(BOOK)/ablate.py boost --record
 	$(RUN) $(BOOK)/best_of.py --record
@@ -109,8 +110,9 @@ reproduce-fast:  ## 8 and 4 steps against 20 and against rivals: win rates, abla
 	mkdir -p .runs/loras && rm -rf .runs/loras/*
 	cp -r .runs/boost/lora .runs/loras/boost && cp -r .runs/lcm/lora .runs/loras/lcm
 	for steps in 8 4; do cp -r .runs/fast/fast$$steps/lora .runs/loras/fast$$steps; done
-	$(RUN) $(BOOK)/compare.py fast8 boost20 baseline20 baseline8 lcm8 dpm8 --loras .runs/loras --record
+	$(RUN) $(BOOK)/compare.py fast8 boost20 baseline20 baseline8 unguided8 lcm8 dpm8 --loras .runs/loras --record
 	$(RUN) $(BOOK)/compare.py fast4 boost20 baseline4 lcm4 --loras .runs/loras --record
+	$(RUN) $(BOOK)/compare.py unguided8 baseline20 --record
 	$(RUN) $(BOOK)/compare.py baseline20 boost20 fast8 fast4 --loras .runs/loras --sheet docs/images/fast.png
 	$(RUN) $(BOOK)/compare.py fast8 boost20 fast4 --loras .runs/loras --split validation
 	$(BIN)/python $(BOOK)/fresh.py fast8 boost20 fast4 --record

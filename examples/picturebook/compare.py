@@ -60,6 +60,7 @@ SYSTEMS = {
     "mild20": System(steps=20, guidance_scale=1.5),  # as much as the boost recommends
     "baseline8": System(steps=8),
     "baseline4": System(steps=4),
+    "unguided8": System(steps=8, guidance_scale=1.0),  # as fast8 is asked
     "boost20": System(lora="boost", steps=20),
     "boost8": System(lora="boost", steps=8),
     "dpm8": System(lora="boost", steps=8, solver="dpm++"),  # DPM-Solver++, 2M
