@@ -33,6 +33,8 @@ from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.evaluation.report import Figure, contact_sheet, figures
 from byteedit.evaluation.scores import score
 from byteedit.evaluation.systems import answers
+from byteedit.image import picture_from_array
+from byteedit.pipeline.canvas import lay_out
 from byteedit.provenance import sha256
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +70,7 @@ SYSTEMS = {
     "lcm4": System(lora="lcm", steps=4, guidance_scale=1.0, solver="lcm"),
     "fast8": System(lora="fast8"),
     "fast4": System(lora="fast4"),
-    "ceiling": System(rebuilt=True),  # what a perfect UNet would give
+    "ceiling": System(rebuilt=True),  # what a UNet would give that hit upon its latents
 }
 NAMES = {"boost20-vs-baseline20": "boost-vs-baseline"}
 """What a pair is filed under, if not as it is called."""
@@ -131,12 +133,15 @@ def run(name: str, settings: Settings, state: PartialState) -> None:
 
 @torch.no_grad()
 def rebuild(pipe: byteedit.ByteEditInpaintPipeline, some: list[Case]) -> Iterator[np.ndarray]:
-    """The true picture of each case, (H, W, 3) uint8; what its mask covers has been through the autoencoder."""
+    """The true picture of each case, (H, W, 3) uint8; what its mask covers has been through the autoencoder.
+
+    It is pasted as the pipeline pastes its answers, matched in colour and closed at the seam.
+    """
     for case in some:
-        picture = pipe.image_processor.preprocess(Image.fromarray(case.picture)).to(pipe.device)
-        decoded = decode(pipe.vae, encode_image(pipe.vae, picture))
-        [image] = pipe.image_processor.postprocess(decoded)
-        yield np.where(case.mask[..., None] > 127, np.asarray(image), case.picture)
+        canvas = lay_out([picture_from_array(case.picture)], [case.mask], case.mask.shape[::-1], None, composite=True)
+        decoded = decode(pipe.vae, encode_image(pipe.vae, canvas.image.to(pipe.device)))
+        [image] = canvas.finish(decoded, composite=True, cell=pipe.vae_scale_factor, rounded=True)
+        yield np.asarray(image.convert("RGB"))
 
 
 def place(asked: System, settings: Settings) -> Path | None:
