@@ -4,6 +4,7 @@ import shlex
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import byteedit
@@ -67,3 +68,21 @@ def test_the_pipeline_takes_their_schedule(folder):
     pipe = open_pipeline("picturebook")
     add_loras(pipe, default_loras("picturebook"))
     assert (pipe.schedule.num_inference_steps, pipe.schedule.guidance_scale, pipe.schedule.strength) == (8, 1.0, 0.75)
+
+
+def test_they_are_fused_and_leave_no_layers_behind(folder):
+    for seed, name in enumerate(("one", "two")):
+        write(folder / name, seed)
+    plain, fused, loaded = (open_pipeline("picturebook") for _ in range(3))
+    add_loras(fused, ("one", "two:0.5"))
+    for name in ("one", "two"):
+        loaded.load_lora_weights(str(folder / name), adapter_name=name)
+    loaded.set_adapters(["one", "two"], [1.0, 0.5])
+    sample, text = (
+        torch.randn(1, plain.unet.config.in_channels, 16, 16),
+        torch.randn(1, 4, plain.unet.config.cross_attention_dim),
+    )
+    before, one, other = (p.unet(sample, 500, text).sample for p in (plain, fused, loaded))
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(one, before, atol=1e-4)
+    assert [name for name, _ in fused.unet.named_modules()] == [name for name, _ in plain.unet.named_modules()]

@@ -157,7 +157,8 @@ def open_system(asked: System, lora: Path | None) -> byteedit.ByteEditInpaintPip
     pipe.set_progress_bar_config(disable=True)
     if lora:
         pipe.load_lora_weights(str(lora))
-        pipe.fuse_lora()  # a step takes two thirds of the time
+        pipe.fuse_lora()
+        pipe.unload_lora_weights()  # what is fused stays, and the schedule; the layers around it cost time
     if asked.solver:
         pipe.scheduler = SOLVERS[asked.solver].from_config(pipe.scheduler.config)
     return pipe
