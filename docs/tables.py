@@ -101,7 +101,7 @@ MEANINGS = {
     "coherence.pixel_auc.three_quarters": ("... at three quarters of the size", "{:.3f}"),
     "coherence.pixel_auc.double": ("... at double the size", "{:.3f}"),
     "coherence.false_alarms": ("Pixels of untouched pictures that it takes for generated", "{:.1%}"),
-    "score.batch_ratio": ("Time to score 64 pictures one at a time over the time in batches", "{:.1f}"),
+    "score.batch_ratio": ("Time to score 64 pictures one at a time over the time in batches", "{:.2f}"),
     "sd15_step.peak_gb": ("Peak memory, in GB", "{:.1f}"),
     "edit_ms.50cfg": ("An edit in 50 steps with guidance, in milliseconds", "{:.0f}"),
     "edit_ms.20cfg": ("... in 20 steps with guidance", "{:.0f}"),
