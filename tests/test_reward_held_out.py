@@ -13,6 +13,7 @@ from torch.utils.data import default_collate
 from byteedit.cli import main
 from byteedit.data import preferences
 from byteedit.rewards import CoherenceReward
+from byteedit.training.augment import Augmentation
 from byteedit.training.loop import begin
 from byteedit.training.reward import Coherence, fit
 from byteedit.training.run import open_splits
@@ -77,7 +78,7 @@ def test_held_out_pictures_are_never_mirrored(tmp_path):
     measures = fit(begin(settings, cpu=True), coherence(), coherence_rows(16), unseen, settings)
     model, losses = CoherenceReward.from_pretrained(tmp_path / "reward"), []
     for mirror in (0.0, 1.0):
-        stage = Coherence(model, mirror=mirror)
+        stage = Coherence(model, augment=Augmentation(mirror=mirror))
         batch = default_collate([stage.prepare(row, np.random.default_rng(0)) for row in unseen])
         with torch.no_grad():
             losses.append(stage.measure(*stage.scores(model, batch))["loss"])

@@ -10,7 +10,9 @@ from datasets import Dataset
 from PIL import Image
 
 import byteedit
+from byteedit.data.preferences import AESTHETIC
 from byteedit.rewards.opening import open_reward
+from byteedit.training.augment import Augmentation
 from byteedit.training.reward import Coherence, Preference, coherence_loss, freeze, open_rows, preference_loss
 from byteedit.training.towers import build
 from toy_rewards import (
@@ -83,13 +85,31 @@ def test_image_and_mask_are_cut_alike_and_anew_for_each_generator():
 
 
 def test_pictures_of_a_row_are_mirrored_together(tokenizer):
-    stages = (Preference("aesthetic", preference(tokenizer), 1.0), Coherence(coherence(), mirror=1.0))
+    mirror = Augmentation(mirror=1.0)
+    stages = (Preference("aesthetic", preference(tokenizer), mirror), Coherence(coherence(), augment=mirror))
     for stage, rows in zip(stages, (aesthetic_rows(1), coherence_rows(1)), strict=True):
         seen = stage.prepare(rows[0], np.random.default_rng(0))
-        stage.mirror = 0.0
+        stage.augment = Augmentation()
         for name, part in stage.prepare(rows[0], np.random.default_rng(0)).items():
             if torch.is_tensor(part):
                 assert torch.equal(seen[name], part.flip(-1)) and not torch.equal(seen[name], part)
+
+
+def test_a_shift_keeps_what_the_mask_of_a_row_covers(tokenizer):
+    stage = Preference("aesthetic", preference(tokenizer), Augmentation(shift=16))
+    size = stage.model.config.vision_config.image_size
+    spot = np.zeros((size, size), np.uint8)
+    spot[size // 4 : size // 2, 3 : size - 1] = 255  # room for 3 pixels on the left, for 1 on the right
+    picture, mask = Image.fromarray(spot).convert("RGB"), Image.fromarray(spot)
+    rows = [{"prompt": "", "chosen": picture, "rejected": Image.new("RGB", (size, size)), "mask": mask}]
+    row = Dataset.from_list(rows, features=AESTHETIC.features(rows[0], decoded=True))
+    row = row.cast(AESTHETIC.features(rows[0]))[0]
+    seen = [stage.prepare(row, np.random.default_rng(seed))["chosen"] for seed in range(40)]
+    assert all((part > 0.5).sum() >= 3 * (spot > 0).sum() for part in seen)
+    firsts = {int((part[0] > 0.5).any(0).nonzero()[0]) for part in seen}
+    assert firsts == {0, 1, 2, 3, 4}
+    free = [stage.prepare(row | {"mask": None}, np.random.default_rng(seed))["chosen"] for seed in range(40)]
+    assert any((part > 0.5).sum() < 3 * (spot > 0).sum() for part in free)
 
 
 def test_the_pixel_auc_is_the_share_of_pairs_in_order():

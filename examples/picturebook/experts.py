@@ -101,7 +101,7 @@ def pairs(rows, split: str) -> Iterator[dict]:
     To learn from and to watch, every two that differ; to learn from, also the true picture with each, worth the most.
     """
     for row in rows:
-        asked, worth = {name: row[name] for name in ("prompt", "candidates", "task")}, row["marks"]
+        asked, worth = {name: row[name] for name in ("prompt", "candidates", "mask", "task")}, row["marks"]
         if split == "train":
             asked["candidates"], worth = [*row["candidates"], row["true"]], [*worth, TOP]
         yield from to_pairs(asked, worth, every=split != "test", tie=APART[split], rater="gold judge")

@@ -1,7 +1,7 @@
 """The stage of the three rewards: what is beautiful (R_a), what fits its prompt (R_b), which pixels are real (R_g).
 
 The losses are the paper's equations; around them stands what they need to be trained: rows read, layers frozen,
-held-out measures, the standardised score. The models are in `rewards`, the loop in `loop`.
+held-out measures, the standardised score. The models are in `rewards`, the loop in `loop`, augmentation in `augment`.
 Source: ByteEdit (arXiv 2404.04860), Eqs. 1, 5 and 6; freezing and settings as ImageReward (arXiv 2304.05977).
 """
 
@@ -26,6 +26,7 @@ from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Layout, S
 from byteedit.image import to_tensor
 from byteedit.rewards import CoherenceReward, PreferenceReward
 from byteedit.rewards.pixels import read
+from byteedit.training.augment import UNCHANGED, Augmentation
 from byteedit.training.batches import Batch, Batches, Row, order
 from byteedit.training.checkpoints import sharded
 from byteedit.training.loop import Objective, train
@@ -89,6 +90,10 @@ class RewardSettings(Settings):
     """Side of the square that coherence cuts from each picture, in pixels; 0 takes whole pictures, all of one size."""
     mirror: float = 0.0
     """Share of rows, in [0, 1], whose pictures are seen mirrored, left for right, each time anew."""
+    shift: int = 0
+    """Pixels by which a row's pictures are moved at most, each time anew; what its `mask` covers stays in view."""
+    tint: float = 0.0
+    """Standard deviation by which contrast and colours of a row's pictures vary, of values in [-1, 1]."""
     standardise: int = 5000
     """Pairs of the training data, at most, over which the score's mean and standard deviation are taken."""
     half: bool = False
@@ -100,17 +105,18 @@ class RewardSettings(Settings):
 class Preference:
     """The objective of R_a, `aesthetic` (two images, one prompt), or of R_b, `alignment` (one image, two captions)."""
 
-    def __init__(self, reward: str, model: PreferenceReward, mirror: float = 0.0):
-        self.reward, self.model, self.mirror = reward, model, mirror
+    def __init__(self, reward: str, model: PreferenceReward, augment: Augmentation = UNCHANGED):
+        self.reward, self.model, self.augment = reward, model, augment
 
     def prepare(self, row: Row, rng: Generator) -> Row:
         """The columns that are learnt from, images fitted to the model: (3, S, S) in [-1, 1]."""
         size, schema = self.model.config.vision_config.image_size, SCHEMAS[self.reward]
-        values = decode({name: row[name] for name in schema.required}, schema)
+        names = (*schema.required, "mask") if self.augment.shift and "mask" in row else schema.required
+        values = decode({name: row[name] for name in names}, schema)
+        mask = values.pop("mask", None)
         images = {name: read(values[name], size) for name in schema.images if name in values}
-        if rng.random() < self.mirror:
-            images = {name: image.flip(-1) for name, image in images.items()}
-        return values | images
+        generated = read(mask.convert("RGB"), size)[0] > 0 if mask else None
+        return values | self.augment(images, {}, generated, rng)
 
     def scores(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Of chosen and rejected, (B,) each; in one call of the model, chosen first."""
@@ -134,8 +140,8 @@ class Preference:
 class Coherence:
     """The objective of R_g: real or generated, pixel by pixel."""
 
-    def __init__(self, model: CoherenceReward, crop: int = 0, mirror: float = 0.0):
-        self.model, self.crop, self.mirror = model, crop, mirror
+    def __init__(self, model: CoherenceReward, crop: int = 0, augment: Augmentation = UNCHANGED):
+        self.model, self.crop, self.augment = model, crop, augment
 
     def prepare(self, row: Row, rng: Generator) -> Row:
         """Image (3, H, W) in [-1, 1] and `real` (1, H, W) in {0, 1}: 1 outside the mask. Cut to `crop` where set."""
@@ -148,8 +154,8 @@ class Coherence:
             top, left = rng.integers(0, room + 1).tolist()
             window = slice(top, top + self.crop), slice(left, left + self.crop)
             pixels, real = pixels[window], real[window]
-        found = {"image": to_tensor(pixels[None])[0], "real": to_tensor(real.astype(np.float32)[None])[0]}
-        return {name: part.flip(-1) for name, part in found.items()} if rng.random() < self.mirror else found
+        image, maps = to_tensor(pixels[None])[0], {"real": to_tensor(real.astype(np.float32)[None])[0]}
+        return self.augment({"image": image}, maps, maps["real"][0] < 0.5, rng)
 
     def scores(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits and labels of a grid of pixels, (B, P) each."""
@@ -225,7 +231,8 @@ def fit(
     if sharded(accelerator):
         raise ValueError("A reward fits on every process; launch with DDP instead of FSDP or ZeRO-3.")
     preference = settings.reward != "coherence"
-    stage, unmirrored = (_stage(model, settings, mirror) for mirror in (settings.mirror, 0.0))
+    augment = Augmentation(mirror=settings.mirror, shift=settings.shift, tint=settings.tint)
+    stage, unchanged = (_stage(model, settings, each) for each in (augment, UNCHANGED))
     if preference:
         model.config.score_mean, model.config.score_std = 0.0, 1.0
     freeze(model, settings.fix_rate)
@@ -237,7 +244,7 @@ def fit(
         workers=settings.workers,
         **_group(accelerator),
     )
-    measure = partial(_measure, accelerator, stage, _loader(accelerator, unmirrored, held_out, settings))
+    measure = partial(_measure, accelerator, stage, _loader(accelerator, unchanged, held_out, settings))
     objective = Objective(name=settings.reward, model=model, loss=stage.loss)
     kept = train(accelerator, [objective], batches, settings, validate=measure, data={"rows": len(rows)})
     model = accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
@@ -246,7 +253,7 @@ def fit(
         model.half().float()  # rounded as it will be read, for all that is measured from here on
     if preference:
         some = order(settings.seed, 0, len(rows))[: settings.standardise].tolist()
-        _standardise(accelerator, stage, _loader(accelerator, unmirrored, Subset(rows, some), settings))
+        _standardise(accelerator, stage, _loader(accelerator, unchanged, Subset(rows, some), settings))
     if settings.half:
         model.half()
     if accelerator.is_main_process:
@@ -255,10 +262,10 @@ def fit(
     return measure(model.float())
 
 
-def _stage(model: nn.Module, settings: RewardSettings, mirror: float) -> Preference | Coherence:
+def _stage(model: nn.Module, settings: RewardSettings, augment: Augmentation) -> Preference | Coherence:
     if settings.reward == "coherence":
-        return Coherence(model, settings.crop, mirror)
-    return Preference(settings.reward, model, mirror)
+        return Coherence(model, settings.crop, augment)
+    return Preference(settings.reward, model, augment)
 
 
 def _loader(accelerator: Accelerator, stage: Preference | Coherence, rows, settings: RewardSettings) -> DataLoader:
