@@ -1,9 +1,11 @@
 """What a checkpoint may have besides the usual parts: IP-Adapter, asymmetric autoencoder, safety checker, bf16."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
-from diffusers import AsymmetricAutoencoderKL, StableDiffusionInpaintPipeline
+from diffusers import AsymmetricAutoencoderKL, DiffusionPipeline, StableDiffusionInpaintPipeline
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -104,3 +106,20 @@ def test_bfloat16_gives_nearly_the_same_picture(parts, scene):
     assert 0 < np.abs(exact - rough).max() < 24
     kept = np.asarray(picture[1]) == 0
     assert np.array_equal(exact[kept], rough[kept])
+
+
+def test_a_model_that_is_moved_for_each_call_says_where_it_runs(parts):
+    pipe = ByteEditInpaintPipeline(**parts())
+    assert pipe._execution_device == torch.device("cpu")
+    pipe.unet.mid_block._hf_hook = pipe.unet._hf_hook = SimpleNamespace(execution_device="meta")
+    for part in (pipe.vae, pipe.text_encoder):
+        part._hf_hook = SimpleNamespace(execution_device=None)
+    assert pipe._execution_device == torch.device("meta")
+
+
+@pytest.mark.parametrize("elsewhere", [(), ("unet",)])
+def test_the_device_is_that_of_diffusers(parts, elsewhere):
+    pipe = ByteEditInpaintPipeline(**parts())
+    for name in elsewhere:
+        getattr(pipe, name).to("meta")
+    assert pipe._execution_device == DiffusionPipeline._execution_device.fget(pipe)

@@ -17,10 +17,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import tyro
-from accelerate import Accelerator
 from diffusers import AutoencoderKL
 from items import SIZE
-from loop import Schedule, train
+from loop import Schedule, begin, train
 from torch import Tensor
 
 from byteedit import masks
@@ -105,7 +104,7 @@ class Reconstruction(torch.nn.Module):
 
 def main(settings: Settings) -> None:
     torch.set_num_threads(1)
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16")
+    accelerator = begin()
     settings.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     vae = AutoencoderKL.from_pretrained(settings.decoder_of) if settings.decoder_of else build()

@@ -19,12 +19,13 @@ import tyro
 from accelerate import Accelerator
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from items import WINDOW, Item, fits, item
-from loop import Schedule, train
+from loop import Schedule, begin, train
 from models import LENGTH, build_models, build_scheduler, build_tokenizer
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from byteedit import ByteEditInpaintPipeline
+from byteedit.image import to_tensor
 from byteedit.picturebook import PAGE
 
 FACTOR = 4  # pixels of a latent's side
@@ -54,8 +55,8 @@ class Settings(Schedule):
 class Pool:
     """Items as latents, in memory; slot `i` is renewed in turn, so its content follows from the step alone."""
 
-    def __init__(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer, size: int, rank: int, device: torch.device):
-        self.vae, self.tokenizer, self.rank, self.device, self.filled = vae, tokenizer, rank, device, 0
+    def __init__(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer, size: int, accelerator: Accelerator):
+        self.vae, self.tokenizer, self.accelerator, self.filled = vae, tokenizer, accelerator, 0
         self.latents = torch.empty(size, 4, 32, 32, dtype=torch.float16)
         self.masked_latents = torch.empty_like(self.latents)
         self.masks = torch.empty(size, 1, 32, 32, dtype=torch.uint8)
@@ -66,19 +67,16 @@ class Pool:
         """Hold the newest items up to `number` in all, as if all before them had been made."""
         for first in range(max(self.filled, number - len(self.ids)), number, 50):
             numbers = range(first, min(first + 50, number))
-            self._write(numbers, [item(2 * n + self.rank) for n in numbers])
+            self._write(numbers, [item(2 * n + self.accelerator.process_index) for n in numbers])
         self.filled = number
 
     @torch.no_grad()
     def _write(self, numbers: range, items: list[Item]) -> None:
         slots = torch.tensor(list(numbers)) % len(self.ids)
-        x = (
-            torch.from_numpy(np.stack([i.picture for i in items])).permute(0, 3, 1, 2).to(self.device).float() / 127.5
-            - 1
-        )
-        hole = torch.from_numpy(np.stack([i.mask for i in items]))[:, None].to(self.device) > 0
+        x = to_tensor(np.stack([i.picture for i in items])).to(self.accelerator.device)
+        hole = torch.from_numpy(np.stack([i.mask for i in items]))[:, None].to(self.accelerator.device) > 0
         both = torch.cat([x, x * ~hole])
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with self.accelerator.autocast():
             z = self.vae.encode(both).latent_dist.mean.float() * self.vae.config.scaling_factor
         self.latents[slots], self.masked_latents[slots] = z.half().cpu().chunk(2)
         self.masks[slots] = hole[..., ::FACTOR, ::FACTOR].byte().cpu()  # nearest neighbour, as the pipeline reduces it
@@ -150,17 +148,14 @@ class Denoiser(nn.Module):
 
 def main(settings: Settings) -> None:
     torch.set_num_threads(1)
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16")
+    accelerator = begin()
     settings.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     start = settings.start_from
     tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer") if start else build_tokenizer()
     model = Denoiser(*build_models(tokenizer, start), settings.outside)
     vae = AutoencoderKL.from_pretrained(settings.vae).eval().requires_grad_(False).to(accelerator.device)
-    rank, pool = (
-        accelerator.process_index,
-        Pool(vae, tokenizer, settings.pool, accelerator.process_index, accelerator.device),
-    )
+    rank, pool = accelerator.process_index, Pool(vae, tokenizer, settings.pool, accelerator)
 
     def loss(wrapped, step):
         pool.fill_to(settings.pool + step * settings.renew)
