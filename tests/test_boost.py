@@ -274,6 +274,8 @@ def test_what_is_wrong_is_said_in_a_sentence(settings, tmp_path):
         ({"rewards": {"pretty": "much"}}, "give weights by name, as in {aesthetic: 1}"),
         ({"rewards": {"pretty": 0}}, "give one a weight above 0, and none below"),
         ({"rewards": ["pretty"]}, "give weights by name"),
+        ({"share": 0}, "share is 0; give more than 0, and at most 1"),
+        ({"share": 0.5, "rank": 0}, "share is 0.5, which is for a LoRA; set a rank"),
         ({"prompted": ("prety",)}, "prompted has 'prety', which is no reward; there are pretty, alignment, aesthetic"),
     ):
         with pytest.raises(ValueError, match=words):

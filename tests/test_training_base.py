@@ -11,7 +11,7 @@ import byteedit
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.edits import open_edits
 from byteedit.data.skipped import Skipped
-from byteedit.training.base import TuneSettings, encode_text, make_items, open_base, training_scheduler
+from byteedit.training.base import TuneSettings, encode_text, make_items, open_base, training_scheduler, write
 
 
 def settings_for(**changes):
@@ -34,6 +34,19 @@ def test_the_base_is_opened_for_training(pipe, parts, tmp_path):
     ByteEditInpaintPipeline(**parts(in_channels=4)).save_pretrained(tmp_path / "plain")
     with pytest.raises(ValueError, match="has 4 input channels; training needs 9"):
         open_base(settings_for(base=str(tmp_path / "plain")))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_share_of_a_lora_is_written_and_counts_so_much(pipe, tmp_path, share):
+    pipe.save_pretrained(tmp_path / "base")
+    opened = open_base(settings_for(base=str(tmp_path / "base"), rank=2))
+    kept = {name: torch.randn_like(value) for name, value in opened.unet.state_dict().items() if "lora" in name}
+    write(opened.unet, kept, settings_for(rank=2, share=share, output=tmp_path))
+    pipe.load_lora_weights(tmp_path / "lora", adapter_name="part")
+    layer = pipe.unet.conv_in
+    change = layer.get_delta_weight("part")
+    up, down = (kept[f"conv_in.lora_{side}.default.weight"].flatten(1) for side in "BA")
+    torch.testing.assert_close(change.flatten(1), share * up @ down)
 
 
 def test_pictures_take_the_models_size(pipe):

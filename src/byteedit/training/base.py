@@ -46,7 +46,7 @@ __all__ = [
 class TuneSettings(ItemSettings, LoraSettings):
     """The settings of a stage that tunes an inpainting model. With a rank, a LoRA is trained, else all of the UNet."""
 
-    free: ClassVar[frozenset[str]] = Settings.free | {"half", "push"}
+    free: ClassVar[frozenset[str]] = Settings.free | {"share", "half", "push"}
 
     base: str
     """Checkpoint that is tuned, in diffusers layout: a folder, a hub name, or picturebook for the one that ships."""
@@ -56,6 +56,9 @@ class TuneSettings(ItemSettings, LoraSettings):
     """Where rows are that are never trained on, as in `data`; they are what is measured. Without, nothing is."""
     held_out_rows: int = 32
     """How many of them are measured, from the first; mask, prompt and noise of each are always the same."""
+    share: float = 1.0
+    """How much of what a LoRA has learnt is written, and measured so, in (0, 1]: with 0.5, weights halfway between what
+    they were and became. What is watched in training is all of it. (WiSE-FT, arXiv 2109.01903)"""
     half: bool = False
     """Write the finished weights in float16, half as large; they are measured as written."""
     push: str = ""
@@ -64,6 +67,10 @@ class TuneSettings(ItemSettings, LoraSettings):
     def __post_init__(self):
         super().__post_init__()
         self.targets = tuple(self.targets)
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share is {self.share}; give more than 0, and at most 1 for all that was learnt.")
+        if self.share < 1 and not self.rank:
+            raise ValueError(f"share is {self.share}, which is for a LoRA; set a rank, or leave share at 1.")
 
     @property
     def written(self) -> Path:
@@ -172,7 +179,8 @@ def held_out_batches(edits: Edits, items: Items, settings: TuneSettings, skipped
 
 
 def as_written(kept: dict[str, Tensor], settings: TuneSettings) -> dict[str, Tensor]:
-    """Weights as they will be read, rounded if the settings say so."""
+    """Weights as they will be read: a share of a LoRA, rounded if the settings say so."""
+    kept = {name: value * settings.share if "lora_B" in name else value for name, value in kept.items()}
     return {name: value.half().float() for name, value in kept.items()} if settings.half else kept
 
 

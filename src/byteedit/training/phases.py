@@ -95,6 +95,8 @@ class FastSettings(PeflSettings, AdversarialSettings):
         check(self)
         if self.mixed_precision == "fp16":
             raise ValueError("mixed_precision is fp16, which two optimisers cannot share; take bf16, or no.")
+        if self.share < 1:
+            raise ValueError(f"share is {self.share}, but phases go on from all that was learnt; leave it at 1.")
         self.phases = tuple(dict(phase) for phase in self.phases)
         self._split()
 
