@@ -54,3 +54,11 @@ def test_a_tint_stays_small_and_in_range():
         for name, image in images.items():
             assert found[name].abs().max() <= 1
             assert 0 < (found[name] - image).abs().max() <= 0.1 * (1 + image.abs().max()) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"), [({"mirror": 2}, "a share in"), ({"shift": -1}, "0 or"), ({"tint": -0.1}, "0 or")]
+)
+def test_what_cannot_be_is_refused(wrong, words):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*; give {words}"):
+        Augmentation(**wrong)

@@ -1,6 +1,7 @@
 """Training: one loop (`loop`), and one file for each stage that runs in it.
 
-`settings` says what a run may set, `batches` and `streams` which rows a step sees, `checkpoints` what survives a kill.
+`settings` says what a run may set, `batches` and `streams` which rows a step sees, `augment` how a reward sees them,
+`checkpoints` what survives a kill.
 The stages: `reward` (the three rewards), `sft` (supervised), `pefl` (feedback), which `boost` makes a whole one, and
 `fast` (feedback against a discriminator), which `phases` does. `base` opens and writes the checkpoint that the last
 ones tune, `items` makes what they learn from, `watching` looks at what is held out. `run` is each of them from settings

@@ -26,6 +26,13 @@ class Augmentation:
     tint: float = 0.0
     """Standard deviation of a contrast's distance from 1, and of what is added to each colour, in [-1, 1]."""
 
+    def __post_init__(self):
+        for name, most in (("mirror", 1), ("shift", np.inf), ("tint", np.inf)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; give {'a share in [0, 1]' if most == 1 else '0 or more'}."
+                )
+
     def __call__(
         self, images: dict[str, Tensor], maps: dict[str, Tensor], generated: Tensor | None, rng: Generator
     ) -> dict[str, Tensor]:
