@@ -128,6 +128,16 @@ def test_a_phase_goes_on_with_the_means_and_the_discriminator_of_the_one_before(
     assert [state[0]["step"].item() for state in states] == [2, 3]  # the second's is new
 
 
+def test_a_phase_goes_on_from_all_that_was_learnt_though_a_share_is_written(settings, watch):
+    train_fast(replace(settings, share=0.5))
+    (_, first), (begun, second) = watch
+    assert all(torch.equal(begun[0][name], value) for name, value in first[0].items())
+    for name, (kept, _) in (("short", first), ("shorter", second)):
+        for layer, written in lora_of(settings.output / name).items():
+            learnt = kept[layer.removeprefix("unet.").replace(".weight", ".default.weight")]
+            torch.testing.assert_close(written, learnt * (0.5 if "lora_B" in layer else 1))
+
+
 def test_each_phase_writes_a_lora_that_says_how_to_use_it(settings, scene):
     settings = replace(settings, held_out="picturebook:validation", held_out_rows=2, half=True)
     measures = train_fast(settings)

@@ -51,7 +51,6 @@ def test_what_all_phases_share_is_not_a_phases_to_change(settings, name, value):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"share": 0.5}, "share is 0.5, but phases go on from all that was learnt; leave it at 1"),
         ({"mixed_precision": "fp16"}, "mixed_precision is fp16, which two optimisers cannot share; take bf16, or no"),
         ({"phases": [SHORT, SHORTER | {"output": "elsewhere"}]}, "phase shorter has output, which is not a phase's"),
         ({"phases": [SHORT | {"phases": []}]}, "phase short has phases, which is not a phase's to say"),

@@ -49,6 +49,12 @@ def test_running_means_are_what_is_kept(tmp_path):
     assert not torch.allclose(mean, weight)
 
 
+def test_attention_that_gives_no_numbers_on_hopper_is_not_used(tmp_path):
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    begin(settings_for(tmp_path), cpu=True)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 def test_fixed_parameters_stay_and_are_not_kept(tmp_path):
     model = build()
     before = model[0].weight.clone()

@@ -82,6 +82,7 @@ def begin(settings: Settings, **kwargs) -> Accelerator:
         ValueError: nothing would be learnt with these settings.
     """
     check(settings)
+    torch.backends.cuda.enable_cudnn_sdp(False)  # NaN gradients in bf16 on Hopper (pytorch/pytorch#196678)
     # accelerate takes several processes without a GPU for one each, unless told that there is none
     kwargs = {"cpu": not torch.accelerator.is_available()} | kwargs
     accelerator = Accelerator(

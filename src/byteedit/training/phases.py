@@ -95,8 +95,6 @@ class FastSettings(PeflSettings, AdversarialSettings):
         check(self)
         if self.mixed_precision == "fp16":
             raise ValueError("mixed_precision is fp16, which two optimisers cannot share; take bf16, or no.")
-        if self.share < 1:
-            raise ValueError(f"share is {self.share}, but phases go on from all that was learnt; leave it at 1.")
         self.phases = tuple(dict(phase) for phase in self.phases)
         self._split()
 
@@ -250,7 +248,10 @@ def _finish(
     kept: Kept,
     settings: FastSettings,
 ) -> None:
-    """Give the models the weights that are kept, as they are read, and write them on the main process."""
+    """Give the models the weights that are kept, as they are read, and write them on the main process.
+
+    What is read may be a `share` of what was learnt; the next phase goes on from all of it, which is `kept`.
+    """
     pipe.unet.load_state_dict(as_written(kept["generator"], settings), strict=False)
     discriminator.load_state_dict(kept["discriminator"], strict=False)
     pipe.unet.eval(), discriminator.eval()
