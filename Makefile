@@ -111,7 +111,7 @@ reproduce-fast:  ## 8 and 4 steps against 20 and against rivals: win rates, abla
 	cp -r .runs/boost/lora .runs/loras/boost && cp -r .runs/lcm/lora .runs/loras/lcm
 	for steps in 8 4; do cp -r .runs/fast/fast$$steps/lora .runs/loras/fast$$steps; done
 	$(RUN) $(BOOK)/compare.py fast8 boost20 baseline20 baseline8 unguided8 lcm8 dpm8 --loras .runs/loras --record
-	$(RUN) $(BOOK)/compare.py fast4 boost20 baseline4 lcm4 --loras .runs/loras --record
+	$(RUN) $(BOOK)/compare.py fast4 boost20 baseline20 baseline4 unguided4 lcm4 --loras .runs/loras --record
 	$(RUN) $(BOOK)/compare.py unguided8 baseline20 --record
 	$(RUN) $(BOOK)/compare.py baseline20 boost20 fast8 fast4 --loras .runs/loras --sheet docs/images/fast.png
 	$(RUN) $(BOOK)/compare.py fast8 boost20 fast4 --loras .runs/loras --split validation

@@ -37,9 +37,9 @@ def made(name: str, *options: str) -> np.ndarray:
 def test_the_accelerated_weights_are_the_default_from_when_they_ship(folder, capsys):
     plain = made("before.png")
     assert read_record(folder / "before.png").settings["lora"] == []
-    write(folder / "loras" / "fast8", 0, Schedule.trained(8, 6, "masked", "trailing"))
+    write(folder / "loras" / "fast4", 0, Schedule.trained(4, 3, "masked", "trailing"))
     fast, none = made("fast.png"), made("none.png", "--lora", "none")
-    assert read_record(folder / "fast.png").settings["lora"] == ["fast8"]
+    assert read_record(folder / "fast.png").settings["lora"] == ["fast4"]
     assert not np.array_equal(fast, plain)
     assert np.array_equal(none, plain)
     for name in ("before", "fast", "none"):
@@ -48,8 +48,8 @@ def test_the_accelerated_weights_are_the_default_from_when_they_ship(folder, cap
 
 
 def test_another_model_or_lora_goes_first(folder):
-    write(folder / "loras" / "fast8", 0, Schedule.trained(8, 6, "masked", "trailing"))
-    assert default_loras("picturebook") == ("fast8",)
+    write(folder / "loras" / "fast4", 0, Schedule.trained(4, 3, "masked", "trailing"))
+    assert default_loras("picturebook") == ("fast4",)
     assert default_loras("picturebook", outpaint=True) == ()
     assert default_loras("model") == ()
     write(folder / "mine", 1)
@@ -58,16 +58,16 @@ def test_another_model_or_lora_goes_first(folder):
 
 
 def test_outpainting_does_without(folder):
-    write(folder / "loras" / "fast8", 0, Schedule.trained(8, 6, "masked", "trailing"))
+    write(folder / "loras" / "fast4", 0, Schedule.trained(4, 3, "masked", "trailing"))
     assert main(shlex.split("outpaint photo.png --right 20 --prompt 'a red boat' --steps 2 --output wider.png")) == 0
     assert read_record(folder / "wider.png").settings["lora"] == []
 
 
 def test_the_pipeline_takes_their_schedule(folder):
-    write(folder / "loras" / "fast8", 0, Schedule.trained(8, 6, "masked", "trailing"))
+    write(folder / "loras" / "fast4", 0, Schedule.trained(4, 3, "masked", "trailing"))
     pipe = open_pipeline("picturebook")
     add_loras(pipe, default_loras("picturebook"))
-    assert (pipe.schedule.num_inference_steps, pipe.schedule.guidance_scale, pipe.schedule.strength) == (8, 1.0, 0.75)
+    assert (pipe.schedule.num_inference_steps, pipe.schedule.guidance_scale, pipe.schedule.strength) == (4, 1.0, 0.75)
 
 
 def test_they_are_fused_and_leave_no_layers_behind(folder):

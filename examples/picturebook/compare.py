@@ -63,6 +63,7 @@ SYSTEMS = {
     "baseline8": System(steps=8),
     "baseline4": System(steps=4),
     "unguided8": System(steps=8, guidance_scale=1.0),  # as fast8 is asked
+    "unguided4": System(steps=4, guidance_scale=1.0),
     "boost20": System(lora="boost", steps=20),
     "boost8": System(lora="boost", steps=8),
     "dpm8": System(lora="boost", steps=8, solver="dpm++"),  # DPM-Solver++, 2M

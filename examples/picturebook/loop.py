@@ -37,8 +37,10 @@ class Schedule:
 def begin() -> Accelerator:
     """Accelerate on a GPU or the processor, in bfloat16 unless the processor has no instructions for that.
 
-    Without AVX-512 a convolution in bfloat16 took sixteen times as long as in float32.
+    Without AVX-512 a convolution in bfloat16 took sixteen times as long as in float32. Attention by cuDNN is left out,
+    as in `byteedit.training.loop`.
     """
+    torch.backends.cuda.enable_cudnn_sdp(False)
     cpu = not torch.cuda.is_available()
     slow = cpu and "AVX512" not in torch.backends.cpu.get_cpu_capability()
     return Accelerator(cpu=cpu, mixed_precision="no" if slow else "bf16")

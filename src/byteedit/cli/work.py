@@ -25,7 +25,7 @@ from byteedit.cli.records import REPLAY_OPTIONS, describe, restore, what_changed
 from byteedit.image import ORIENTATION, read_masks, read_pictures
 from byteedit.provenance import encode_png, read_record, write_atomically
 
-ACCELERATED = "fast8"
+ACCELERATED = "fast4"
 """Which LoRA makes the model that ships fast, if it ships. Outpainting does without: beyond the border it is guidance
 that puts what the prompt names there, and the LoRA needs none and has none."""
 
