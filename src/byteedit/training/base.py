@@ -57,8 +57,8 @@ class TuneSettings(ItemSettings, LoraSettings):
     held_out_rows: int = 32
     """How many of them are measured, from the first; mask, prompt and noise of each are always the same."""
     share: float = 1.0
-    """How much of what a LoRA has learnt is written, and measured so, in (0, 1]: with 0.5, weights halfway between those
-    of the base and what they became, also where the LoRA began as another's. What is watched in training is all of it.
+    """How much of what a LoRA has learnt is written, and measured so, in (0, 1]: with 0.5, weights halfway between the
+    base's and what they became, also where the LoRA began as another's. What is watched in training is all of it.
     (WiSE-FT, arXiv 2109.01903)"""
     half: bool = False
     """Write the finished weights in float16, half as large; they are measured as written."""
