@@ -82,11 +82,14 @@ rewards: $(READY)  ## the three rewards of the picturebook, in .runs/rewards
 .runs/boost/lora/README.md: .runs/data/hidden/validation.parquet
 	$(RUN) $(BOOK)/train_boost.py $(PRESETS)/boost.yaml
 
+.runs/guidance/lora/README.md: .runs/boost/lora/README.md
+	$(RUN) examples/train_inpaint.py $(PRESETS)/guidance.yaml
+
 .runs/discriminator/reward/README.md:
 	$(RUN) $(BOOK)/content.py
 	$(RUN) examples/train_reward.py $(PRESETS)/discriminator.yaml
 
-.runs/fast/fast4/lora/README.md: .runs/boost/lora/README.md .runs/discriminator/reward/README.md
+.runs/fast/fast4/lora/README.md: .runs/guidance/lora/README.md .runs/discriminator/reward/README.md
 	$(RUN) examples/train_fast.py $(PRESETS)/fast.yaml
 
 .runs/lcm/lora/pytorch_lora_weights.safetensors: .runs/boost/lora/README.md

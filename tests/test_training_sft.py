@@ -55,14 +55,18 @@ def base(pipe, tmp_path):
     return str(tmp_path / "base")
 
 
-@pytest.fixture
-def batch():
+def three_rows():
     mask = torch.zeros(3, 1, 32, 32)
     mask[:, :, 8:24, 8:20] = 1
     mask[2] = 1
     image = rows(3, 3, 32, 32).clamp(-1, 1)
     made = {"image": image, "mask": mask, "prompt": ["a", "", "bb"], "noise": rows(3, 4, 16, 16, seed=1)}
     return made | {"time": torch.tensor([0.1, 0.6, 0.95])}
+
+
+@pytest.fixture
+def batch():
+    return three_rows()
 
 
 def words(prompt):

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 import byteedit
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import Condition, predict, signal_and_noise
-from byteedit.training.adapters import fill_lora
 from byteedit.training.base import (
     TuneSettings,
     encode_text,
@@ -129,7 +128,6 @@ def open_teacher(settings: LcmSettings) -> nn.Module:
 def main(settings: LcmSettings) -> None:
     accelerator, skipped = begin(settings), Skipped()
     pipe, teacher = open_base(settings), open_teacher(settings).to(accelerator.device)
-    fill_lora(pipe.unet, settings.tuned)
     with accelerator.main_process_first():
         edits = open_data(settings.data, settings, skipped)
     items = make_items(pipe, edits, settings, partial(draw, cell=pipe.vae_scale_factor))

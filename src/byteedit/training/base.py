@@ -22,7 +22,7 @@ from byteedit.data.images import Unusable
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
 from byteedit.schedule import Schedule
-from byteedit.training.adapters import LoraSettings, add_lora, save_lora
+from byteedit.training.adapters import LoraSettings, add_lora, fill_lora, save_lora
 from byteedit.training.batches import Batch, Row
 from byteedit.training.items import Items, ItemSettings, Then
 from byteedit.training.settings import Settings
@@ -50,6 +50,9 @@ class TuneSettings(ItemSettings, LoraSettings):
 
     base: str
     """Checkpoint that is tuned, in diffusers layout: a folder, a hub name, or picturebook for the one that ships."""
+    tuned: str = ""
+    """What an earlier stage wrote, to go on from: its lora folder, or, where rank is 0, its unet folder. Without, the
+    base as it is."""
     gradient_checkpointing: bool = False
     """Compute the UNet's activations twice instead of keeping them: about a third slower, much less memory."""
     held_out: str = ""
@@ -81,7 +84,7 @@ class TuneSettings(ItemSettings, LoraSettings):
     @property
     def start(self) -> str:
         """What training begins with, in words."""
-        return self.base
+        return f"{self.base}, with {self.tuned}" if self.tuned else self.base
 
     def told(self) -> dict[str, Any]:
         """The settings that a model card tells: how many steps, and those of the course that are not empty."""
@@ -92,7 +95,7 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
     """The pipeline that is tuned, on the CPU: what of its UNet is trained requires a gradient, and nothing else does.
 
     Raises:
-        ValueError: its UNet does not have 9 channels.
+        ValueError: its UNet does not have 9 channels, or `tuned` is a LoRA of other layers, rank or alpha.
     """
     name = byteedit.PICTUREBOOK if settings.base == "picturebook" else settings.base
     pipe = ByteEditInpaintPipeline.from_pretrained(name, safety_checker=None, feature_extractor=None)
@@ -105,6 +108,10 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
     pipe.vae.requires_grad_(False)
     pipe.text_encoder.requires_grad_(False)
     add_lora(pipe.unet, settings)
+    if settings.tuned and settings.rank:
+        fill_lora(pipe.unet, settings.tuned)
+    elif settings.tuned:
+        pipe.unet.load_state_dict(UNet2DConditionModel.from_pretrained(settings.tuned).state_dict())
     if settings.gradient_checkpointing:
         pipe.unet.enable_gradient_checkpointing()
     return pipe

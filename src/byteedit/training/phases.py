@@ -26,7 +26,7 @@ from byteedit import ByteEditInpaintPipeline
 from byteedit.data.skipped import Skipped
 from byteedit.rewards import CoherenceReward
 from byteedit.schedule import Schedule
-from byteedit.training.adapters import fill_lora, save_lora
+from byteedit.training.adapters import save_lora
 from byteedit.training.base import (
     as_written,
     encode_text,
@@ -70,9 +70,6 @@ class FastSettings(PeflSettings, AdversarialSettings):
 
     free: ClassVar[frozenset[str]] = PeflSettings.free | {"before"}
 
-    tuned: str = ""
-    """What an earlier stage wrote, to go on from: its lora folder, or, where rank is 0, its unet folder. Without, the
-    base as it is."""
     discriminator: str = "google/vit-base-patch16-224-in21k"
     """What the discriminator begins with: a CoherenceReward (folder, hub name, or coherence for the one that ships), or
     a ViT to take the tower from. Empty: new weights, and `architecture` says of which sizes. (Paper: a ViT)"""
@@ -140,8 +137,7 @@ class FastSettings(PeflSettings, AdversarialSettings):
     @property
     def start(self) -> str:
         """What training begins with, in words: the phase before, or else what `tuned` names, on the base."""
-        begun = self.before or self.tuned
-        return f"{self.base}, with {begun}" if begun else self.base
+        return f"{self.base}, with {self.before}" if self.before else super().start
 
     def told(self) -> dict[str, Any]:
         """The settings that a model card tells; of a later phase not those with which the first began."""
@@ -174,10 +170,6 @@ def open_models(settings: FastSettings, kept: Kept | None = None) -> tuple[ByteE
         for model, name in ((pipe.unet, "generator"), (discriminator, "discriminator")):
             if unknown := model.load_state_dict(kept[name], strict=False).unexpected_keys:
                 raise ValueError(f"The {name} of the phase before has {unknown[0]}, which this phase's has not.")
-    elif settings.tuned and settings.rank:
-        fill_lora(pipe.unet, settings.tuned)
-    elif settings.tuned:
-        pipe.unet.load_state_dict(UNet2DConditionModel.from_pretrained(settings.tuned).state_dict())
     return pipe, discriminator
 
 

@@ -6,7 +6,7 @@ Sources: Stable Diffusion's inpainting, ByteEdit (arXiv 2404.04860), min-SNR (ar
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -35,7 +35,7 @@ from byteedit.training.loop import Objective, train
 from byteedit.training.streams import open_batches
 from byteedit.training.watching import HeldOut, keep_sheet
 
-__all__ = ["Denoising", "InpaintSettings", "denoising_loss", "draw", "fit", "min_snr", "target"]
+__all__ = ["Denoising", "InpaintSettings", "denoising_loss", "draw", "fit", "less_of_the_prompt", "min_snr", "target"]
 
 SHOWN = 8  # held-out rows, at most, whose edits are shown when training is over
 
@@ -48,11 +48,16 @@ class InpaintSettings(TuneSettings):
     """Weight of the loss outside the mask; inside it is 1. (Stable Diffusion: 1, the mean over all pixels)"""
     min_snr: float = 0.0
     """Gamma of the min-SNR weighting of timesteps, for which its paper takes 5; 0 does without. (arXiv 2303.09556)"""
+    absorbed_guidance: float = 1.0
+    """Guidance that the model is to have by itself, asked once a step: it learns from the pictures with so many times
+    less of what the prompt adds to its answer. 1: none, which is plain denoising. (arXiv 2501.15420)"""
 
     def __post_init__(self):
         super().__post_init__()
         if not self.outside >= 0:
             raise ValueError(f"outside is {self.outside}; give a weight of 0 or more.")
+        if not self.absorbed_guidance >= 1:
+            raise ValueError(f"absorbed_guidance is {self.absorbed_guidance}; give a number from 1, which is none, up.")
 
 
 def target(kind: str, x0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -91,6 +96,15 @@ def min_snr(kind: str, alpha: Tensor, sigma: Tensor, gamma: float) -> Tensor:
     return snr.clamp(max=gamma) * (1 if kind == "sample" else sigma.square())
 
 
+def less_of_the_prompt(output: Tensor, plain: Tensor, scale: Tensor) -> Tensor:
+    """u + (c - u) / w, of answers c with and u without prompt: right where c = u + w (c* - u), which is c* guided by w,
+    if c* is what the pictures say. No guided answer is asked of any model. (B, 4, h, w) twice, (B,) -> (B, 4, h, w).
+
+    Source: guidance-free training (arXiv 2501.15420), with the w of classifier-free guidance for its 1 / beta.
+    """
+    return plain + (output - plain) / scale.view(-1, 1, 1, 1)
+
+
 def draw(item: Row, rng: Generator, *, cell: int) -> Row:
     """The item with what it is noised by: `noise` (4, h, w), normal, and `time` () in [0, 1), 1 being pure noise.
 
@@ -125,6 +139,8 @@ class Denoising:
         wide = {"alpha": alpha.view(-1, 1, 1, 1), "sigma": sigma.view(-1, 1, 1, 1)}
         noisy = wide["alpha"] * x0 + wide["sigma"] * batch["noise"]  # (B, 4, h, w)
         output = predict(unet, self.scheduler, noisy, t, condition).float()
+        if self.settings.absorbed_guidance > 1:
+            output = less_of_the_prompt(output, *self.unprompted(unet, noisy, t, condition, batch["prompt"]))
         wanted, inside = target(self.kind, x0, batch["noise"], **wide), condition.mask
         each = denoising_loss(output, wanted, inside + self.settings.outside * (1 - inside))  # (B,)
         if self.settings.min_snr:
@@ -138,6 +154,17 @@ class Denoising:
         both = torch.cat([image, image * (1 - mask)]).to(self.vae.dtype)
         x0, masked = (self.vae.encode(both).latent_dist.mode().float() * self.vae.config.scaling_factor).chunk(2)
         return x0, encode(self.vae, image, mask, self.encode_text(batch["prompt"]), masked_latents=masked)
+
+    @torch.no_grad()
+    def unprompted(
+        self, unet: nn.Module, noisy: Tensor, t: Tensor, condition: Condition, prompt: list[str]
+    ) -> tuple[Tensor, Tensor]:
+        """The model's own answer to the empty prompt, (B, 4, h, w); and what each row is to absorb, (B,): those with a
+        prompt the guidance, others nothing."""
+        empty = self.encode_text([""]).expand_as(condition.text)
+        plain = predict(unet, self.scheduler, noisy, t, replace(condition, text=empty)).float()
+        scale = [self.settings.absorbed_guidance if words else 1.0 for words in prompt]
+        return plain, torch.tensor(scale, device=plain.device)
 
     def timestep(self, time: Tensor) -> Tensor:
         """Times (B,) in [0, 1) as the scheduler counts them: whole steps, or for a flow 1000 times the time."""
@@ -185,8 +212,11 @@ def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: Inpai
     )["inpaint"]
     skipped.report()
     measures = {}
+    if settings.absorbed_guidance > 1:
+        pipe.follow(replace(pipe.schedule, guidance_scale=1.0))
     if accelerator.is_main_process:
-        unet = write(pipe.unet, kept, settings).to(accelerator.device).eval()
+        recommended = pipe.schedule if settings.absorbed_guidance > 1 else None
+        unet = write(pipe.unet, kept, settings, recommended).to(accelerator.device).eval()
         measures = _named(stage.measure(unet, known)) if known else {}
     if known and not sharded(accelerator):
         pipe.unet.load_state_dict(as_written(kept, settings), strict=False)
