@@ -13,6 +13,7 @@ from byteedit.cli import main as byteedit
 from byteedit.schedule import Schedule
 from byteedit.training.phases import FastSettings
 from byteedit.training.settings import read
+from byteedit.training.sft import InpaintSettings
 from toy_rewards import coherence, preference
 from toy_training import fresh  # noqa: F401
 
@@ -82,10 +83,17 @@ def test_the_robust_preset_is_the_papers_but_for_what_is_real():
     assert robust == replace(read(FastSettings, PRESETS["sd15"]), **said)
 
 
-def test_the_boosts_lora_can_go_on_being_trained():
+@pytest.mark.parametrize(("stage", "before"), [("guidance", "boost"), ("fast", "guidance"), ("lcm", "boost")])
+def test_the_lora_of_the_stage_before_can_go_on_being_trained(stage, before):
     """Rank and layers of the presets of the two stages are the same."""
-    boost = yaml.safe_load((PRESETS["picturebook"].parent / "boost.yaml").read_text())
-    fast = yaml.safe_load(PRESETS["picturebook"].read_text())
-    assert {fast[name] == boost[name] for name in ("base", "rank")} == {True}
-    assert fast["targets"] == boost["targets"] and fast.get("alpha", 0) == boost.get("alpha", 0)
-    assert fast["tuned"] == f"{boost['output']}/lora"
+    now, earlier = (
+        yaml.safe_load((PRESETS["picturebook"].parent / f"{name}.yaml").read_text()) for name in (stage, before)
+    )
+    assert {now[name] == earlier[name] for name in ("base", "rank")} == {True}
+    assert now["targets"] == earlier["targets"] and now.get("alpha", 0) == earlier.get("alpha", 0)
+    assert now["tuned"] == f"{earlier['output']}/lora"
+
+
+def test_what_is_accelerated_has_taken_guidance_in():
+    settings = read(InpaintSettings, PRESETS["picturebook"].with_name("guidance.yaml"))
+    assert settings.absorbed_guidance == 2

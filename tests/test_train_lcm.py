@@ -101,7 +101,7 @@ def test_it_takes_the_data_layers_and_updates_of_the_acceleration(lcm):
 
     ours = read(lcm.LcmSettings, CONFIGS / "lcm.yaml")
     fast = yaml.safe_load((CONFIGS / "fast.yaml").read_text())
-    for name in ("base", "tuned", "data", "rank", "batch_size", "half"):
+    for name in ("base", "data", "rank", "batch_size", "half"):
         assert getattr(ours, name) == fast[name]
     assert list(ours.targets) == fast["targets"]
     assert ours.steps == sum(phase.get("steps", fast["steps"]) for phase in fast["phases"])
