@@ -83,6 +83,7 @@ def test_a_model_that_lacks_what_the_phase_before_kept_is_not_gone_on_with(setti
         "discriminator": dict(discriminator.state_dict()),
     }
     open_models(settings, kept)
+    open_models(replace(settings, tuned="gone/lora"), kept)  # what the first phase began with is not asked for again
     for name in kept:
         other = kept | {name: kept[name] | {"another.weight": torch.zeros(1)}}
         with pytest.raises(ValueError, match=f"The {name} of the phase before has another.weight, which this"):

@@ -7,7 +7,7 @@ Sources: ByteEdit (arXiv 2404.04860), "Accelerate"; the phase of 4 steps as UniF
 """
 
 import logging
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -162,7 +162,7 @@ def open_models(settings: FastSettings, kept: Kept | None = None) -> tuple[ByteE
     Raises:
         ValueError: `tuned`, `discriminator` or what was kept is not what it should be.
     """
-    pipe = open_base(settings)
+    pipe = open_base(replace(settings, tuned="") if kept else settings)
     wanted = {"reward": "coherence", "model": settings.discriminator, "architecture": settings.architecture}
     unused = {"data": settings.data, "output": settings.output, "steps": 0, "batch_size": 0, "lr": 0.0}
     discriminator = build(RewardSettings(**wanted, **unused))

@@ -212,10 +212,10 @@ def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: Inpai
     )["inpaint"]
     skipped.report()
     measures = {}
-    if settings.absorbed_guidance > 1:
-        pipe.follow(replace(pipe.schedule, guidance_scale=1.0))
+    recommended = replace(pipe.schedule, guidance_scale=1.0) if settings.absorbed_guidance > 1 else None
+    if recommended:
+        pipe.follow(recommended)
     if accelerator.is_main_process:
-        recommended = pipe.schedule if settings.absorbed_guidance > 1 else None
         unet = write(pipe.unet, kept, settings, recommended).to(accelerator.device).eval()
         measures = _named(stage.measure(unet, known)) if known else {}
     if known and not sharded(accelerator):
