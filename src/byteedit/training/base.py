@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
+from huggingface_hub.utils import HFValidationError, validate_repo_id
 from torch import Tensor, nn
 
 import byteedit
@@ -95,8 +96,15 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
     """The pipeline that is tuned, on the CPU: what of its UNet is trained requires a gradient, and nothing else does.
 
     Raises:
-        ValueError: its UNet does not have 9 channels, or `tuned` is a LoRA of other layers, rank or alpha.
+        ValueError: its UNet does not have 9 channels, or `tuned` is a LoRA of other layers, rank or alpha, or nowhere.
     """
+    if settings.tuned and not Path(settings.tuned).exists():
+        try:
+            validate_repo_id(settings.tuned)
+        except HFValidationError as error:
+            raise ValueError(
+                f"tuned is {settings.tuned}, and nothing is there; run the stage that writes it."
+            ) from error
     name = byteedit.PICTUREBOOK if settings.base == "picturebook" else settings.base
     pipe = ByteEditInpaintPipeline.from_pretrained(name, safety_checker=None, feature_extractor=None)
     channels = pipe.unet.config.in_channels
@@ -125,13 +133,16 @@ def place(pipe: ByteEditInpaintPipeline, accelerator: Accelerator) -> None:
             part.bfloat16()
 
 
-def training_scheduler(scheduler):
-    """The noise that a checkpoint was trained with: a flow's own, else DDIM's, which takes latents as they are.
+def training_scheduler(scheduler, solver: str = ""):
+    """The noise that a checkpoint was trained with: a flow's own, else DDIM's or DPM-Solver++'s ("dpm++"), which take
+    latents as they are.
 
     Nothing is clipped: that is for pixels, and DDIM's default where a config does not speak of it.
     """
     if is_flow(scheduler):
         return scheduler
+    if solver == "dpm++":
+        return DPMSolverMultistepScheduler.from_config(scheduler.config, thresholding=False)
     return DDIMScheduler.from_config(scheduler.config, clip_sample=False, thresholding=False)
 
 
