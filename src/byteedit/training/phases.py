@@ -200,7 +200,7 @@ def fit(
         pipe.unet,
         pipe.vae,
         partial(encode_text, pipe),
-        training_scheduler(pipe.scheduler),
+        training_scheduler(pipe.scheduler, settings.solver),
         {name: (rates[name], weight) for name, weight in settings.rewards.items() if weight},
         settings,
         open_features(accelerator, settings, rewards),
