@@ -4,15 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from numpy.random import default_rng
 from safetensors.torch import load_file
 
 from byteedit import ByteEditInpaintPipeline
 from byteedit.diffusion import signal_and_noise
-from byteedit.training import sft
 from byteedit.training.adapters import FILE
 from byteedit.training.base import open_base
-from byteedit.training.sft import draw, less_of_the_prompt, target
+from byteedit.training.sft import less_of_the_prompt, target
 from conftest import build_unet
 from test_training_sft import KINDS, rows, run, settings_for, stage_of, three_rows, unet_of, words
 from toy_training import fresh  # noqa: F401
@@ -84,29 +82,6 @@ def test_all_weights_go_on_from_those_that_were_written(base, tmp_path):
 def test_what_is_to_go_on_must_be_there(base, tmp_path):
     with pytest.raises(ValueError, match="nowhere/lora, and nothing is there; run the stage that writes it"):
         open_base(settings_for(tmp_path / "run", base=base, tuned=str(tmp_path / "nowhere/lora")))
-
-
-def test_times_are_drawn_from_the_least_one_up():
-    drawn = [draw({"image": rows(3, 16, 16)}, default_rng(seed), cell=2, least_time=0.75) for seed in range(200)]
-    times = torch.stack([row["time"] for row in drawn])
-    assert 0.75 <= times.min() < 0.77 and 0.98 < times.max() < 1 and times.dtype == torch.float32
-    anywhere = draw({"image": rows(3, 16, 16)}, default_rng(0), cell=2)
-    torch.testing.assert_close(times[0], 0.75 + anywhere["time"] / 4)
-    assert torch.equal(drawn[0]["noise"], anywhere["noise"])
-
-
-def test_a_run_draws_no_earlier_times_and_is_measured_on_all(base, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(sft, "draw", lambda row, rng, **how: drawn.append(how) or draw(row, rng, **how))
-    run(settings_for(tmp_path / "run", base=base, least_time=0.5, held_out="picturebook:validation", held_out_rows=2))
-    least = [how.get("least_time", 0) for how in drawn]
-    assert least[:2] == [0, 0] and len(least) > 2 and set(least[2:]) == {0.5}
-
-
-@pytest.mark.parametrize("least", [-0.1, 1])
-def test_times_outside_the_schedule_are_refused(least):
-    with pytest.raises(ValueError, match=f"least_time is {least}; give a number from 0"):
-        settings_for("run", least_time=least)
 
 
 def test_guidance_below_none_is_refused():

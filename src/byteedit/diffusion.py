@@ -154,12 +154,6 @@ def rollout(
     return latents
 
 
-def remember(scheduler, rows: Tensor) -> None:
-    """Where a multistep solver keeps its last answers, let it keep those of some rows, (B,) bool."""
-    if hasattr(scheduler, "model_outputs"):
-        scheduler.model_outputs = [output if output is None else output[rows] for output in scheduler.model_outputs]
-
-
 def keep_known(scheduler, latents: Tensor, condition: Condition, noise: Tensor, timestep: Tensor) -> Tensor:
     """Put the picture back outside the mask, as noisy as `timestep` (empty: clean). (B, 4, h, w) -> (B, 4, h, w)."""
     known = condition.image_latents

@@ -1,4 +1,4 @@
-"""How a checkpoint or a LoRA is to be denoised where a call does not say: steps, spacing, solver, start, guidance.
+"""How a checkpoint or a LoRA is to be denoised where a call does not say: steps, spacing, start, guidance.
 
 A checkpoint says it in its model_index.json and its scheduler's config. A LoRA says it in its file's metadata, among
 the rank and alpha that diffusers keeps there, under names of their own that diffusers passes over. The pipeline follows
@@ -15,7 +15,6 @@ __all__ = ["Schedule"]
 
 INITS = (None, "noise", "masked", "image")
 SPACINGS = (None, "trailing", "leading", "linspace")
-SOLVERS = (None, "dpm++")
 PREFIX = "schedule."  # of the names in a LoRA's metadata
 
 
@@ -32,7 +31,6 @@ class Schedule:
     strength: float = 1.0  # share of the steps that is run, in (0, 1]
     init: str | None = None  # what is noised where they begin; None: noise at strength 1, else image
     timestep_spacing: str | None = None  # None: as the scheduler has it
-    solver: str | None = None  # dpm++: diffusers' DPMSolverMultistepScheduler; None: the scheduler that is there
 
     def __post_init__(self):
         strength, steps, init = self.strength, self.num_inference_steps, self.init
@@ -53,8 +51,6 @@ class Schedule:
             raise ValueError(
                 f"timestep_spacing is {self.timestep_spacing!r}; give 'trailing', 'leading' or 'linspace'."
             )
-        if self.solver not in SOLVERS:
-            raise ValueError(f"solver is {self.solver!r}; give 'dpm++', or None for the scheduler that is there.")
 
     @classmethod
     def trained(cls, T: int, T1: int, init: str, timestep_spacing: str | None) -> "Schedule":
@@ -74,10 +70,9 @@ class Schedule:
     def of_lora(cls, metadata: Mapping[str, Any] | None) -> "Schedule | None":
         """What a LoRA's metadata, as diffusers reads it, say; None where they say nothing."""
         said = {name.removeprefix(PREFIX): value for name, value in (metadata or {}).items() if name.startswith(PREFIX)}
+        known = {field.name for field in fields(cls)}
         if not said:
             return None
-        said = {"solver": None} | said  # the first LoRAs name none
-        known = {field.name for field in fields(cls)}
         if said.keys() != known:
             wrong = ", ".join(sorted(said.keys() ^ known))
             raise ValueError(

@@ -4,10 +4,8 @@ The weights are loaded by diffusers. What a LoRA may say is `schedule.Schedule`;
 but weights. Explicit arguments of a call go before it.
 """
 
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict
 
-from diffusers import DPMSolverMultistepScheduler
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 
 from byteedit.schedule import Schedule
@@ -16,25 +14,21 @@ from byteedit.schedule import Schedule
 class Loras(StableDiffusionLoraLoaderMixin):
     """Methods of `ByteEditInpaintPipeline`; not for use on their own."""
 
-    _before_loras: tuple[Schedule, Any, frozenset[str]] | None = None  # schedule, scheduler, what was fused before one
-    _of_loras: Any = None  # the scheduler that one set
+    _before_loras: tuple[Schedule, frozenset[str]] | None = None  # the schedule, and what was fused, before one was set
 
     @property
     def schedule(self) -> Schedule:
         """What a call does that asks for nothing else."""
         own = {name: self.config[name] for name in ("num_inference_steps", "guidance_scale", "strength", "init")}
-        solver = "dpm++" if isinstance(self.scheduler, DPMSolverMultistepScheduler) else None
-        return Schedule(**own, timestep_spacing=self.scheduler.config.get("timestep_spacing"), solver=solver)
+        return Schedule(**own, timestep_spacing=self.scheduler.config.get("timestep_spacing"))
 
     def follow(self, schedule: Schedule) -> None:
         """Make a schedule the pipeline's own: for calls that ask for nothing else, and for `save_pretrained`."""
         defaults = asdict(schedule)
-        spacing, solver = defaults.pop("timestep_spacing"), defaults.pop("solver")
+        spacing = defaults.pop("timestep_spacing")
         self.register_to_config(**defaults)
-        kind = DPMSolverMultistepScheduler if solver == "dpm++" else type(self.scheduler)
-        spaced = {} if spacing is None else {"timestep_spacing": spacing}
-        if kind is not type(self.scheduler) or spacing not in (None, self.scheduler.config.get("timestep_spacing")):
-            self.scheduler = kind.from_config(self.scheduler.config, **spaced)
+        if spacing not in (None, self.scheduler.config.get("timestep_spacing")):
+            self.scheduler = self.scheduler.from_config(self.scheduler.config, timestep_spacing=spacing)
 
     def load_lora_weights(self, pretrained_model_name_or_path_or_dict, adapter_name: str | None = None, **kwargs):
         """Load a LoRA as diffusers does, and take its schedule for the pipeline's own where it carries one.
@@ -47,22 +41,14 @@ class Loras(StableDiffusionLoraLoaderMixin):
             schedule = Schedule.of_lora(self.lora_state_dict(source, return_lora_metadata=True, **kwargs)[2])
         super().load_lora_weights(source, adapter_name, **kwargs)
         if schedule is not None:
-            self._before_loras = self._before_loras or (self.schedule, self.scheduler, frozenset(self.fused_loras))
-            self._scheduler_back()
+            self._before_loras = self._before_loras or (self.schedule, frozenset(self.fused_loras))
             self.follow(schedule)
-            self._of_loras = self.scheduler
 
     def unload_lora_weights(self) -> None:
         """Take all LoRAs away, and their schedules: the one before them counts again, unless they were fused since."""
         super().unload_lora_weights()
         if self._before_loras is not None:
-            schedule, _, fused = self._before_loras
+            schedule, fused = self._before_loras
             if fused == self.fused_loras:
-                self._scheduler_back()
-                self.follow(replace(schedule, solver=None))
-            self._before_loras = self._of_loras = None
-
-    def _scheduler_back(self) -> None:
-        """The scheduler from before a LoRA set one, unless another was chosen since."""
-        if self._of_loras is not None and self.scheduler is self._of_loras:
-            self.scheduler = self._before_loras[1]
+                self.follow(schedule)
+            self._before_loras = None

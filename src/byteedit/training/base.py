@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 from torch import Tensor, nn
 
@@ -133,16 +133,13 @@ def place(pipe: ByteEditInpaintPipeline, accelerator: Accelerator) -> None:
             part.bfloat16()
 
 
-def training_scheduler(scheduler, solver: str = ""):
-    """The noise that a checkpoint was trained with: a flow's own, else DDIM's or DPM-Solver++'s ("dpm++"), which take
-    latents as they are.
+def training_scheduler(scheduler):
+    """The noise that a checkpoint was trained with: a flow's own, else DDIM's, which takes latents as they are.
 
     Nothing is clipped: that is for pixels, and DDIM's default where a config does not speak of it.
     """
     if is_flow(scheduler):
         return scheduler
-    if solver == "dpm++":
-        return DPMSolverMultistepScheduler.from_config(scheduler.config, thresholding=False)
     return DDIMScheduler.from_config(scheduler.config, clip_sample=False, thresholding=False)
 
 

@@ -64,9 +64,6 @@ class PeflSettings(TuneSettings, FeedbackSettings):
     timestep_spacing: Literal["", "trailing", "leading", "linspace"] = ""
     """Which steps T steps are; without, as the base has them, since diffusers' own pipelines do not hear of it. What is
     watched has them, too, and a LoRA recommends them. Trailing begins at the noisiest one. (Paper: "step 999")"""
-    solver: Literal["", "dpm++"] = ""
-    """What rollouts and what is watched are solved by, and what a LoRA recommends: DPM-Solver++ (2M), for few steps.
-    Without, rollouts have DDIM, and all else the scheduler of the base. (arXiv 2211.01095)"""
     shown: int = 8
     """How many of the held-out rows are shown, in output/validation."""
 
@@ -95,15 +92,7 @@ class PeflSettings(TuneSettings, FeedbackSettings):
 
 
 def spaced(pipe: ByteEditInpaintPipeline, settings: PeflSettings, schedule: Schedule) -> Schedule:
-    """A schedule with the spacing, the solver and the guidance that the settings name; a flow has steps of its own.
-
-    Raises:
-        ValueError: a solver is named, and the model is a flow.
-    """
-    if settings.solver and is_flow(pipe.scheduler):
-        raise ValueError(f"solver is {settings.solver}, which is not for flow matching; leave it out.")
-    if settings.solver:
-        schedule = replace(schedule, solver=settings.solver)
+    """A schedule with the spacing and the guidance that the settings name; a flow has steps of its own."""
     if settings.timestep_spacing and not is_flow(pipe.scheduler):
         schedule = replace(schedule, timestep_spacing=settings.timestep_spacing)
     return schedule if settings.guidance_scale is None else replace(schedule, guidance_scale=settings.guidance_scale)
@@ -169,7 +158,7 @@ def fit(
         None if sharded(accelerator) else pipe.unet,
         pipe.vae,
         partial(encode_text, pipe),
-        training_scheduler(pipe.scheduler, settings.solver),
+        training_scheduler(pipe.scheduler),
         {name: (rates[name], weight) for name, weight in settings.rewards.items() if weight},
         settings,
         features,

@@ -15,7 +15,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from byteedit.diffusion import Condition, decode, encode, predict, remember, rollout, signal_and_noise, x0_of
+from byteedit.diffusion import Condition, decode, encode, predict, rollout, signal_and_noise, x0_of
 from byteedit.rewards import Reward
 from byteedit.training.batches import Batch, Row
 from byteedit.training.losses import feature_loss, pixel_loss, reward_loss
@@ -148,7 +148,6 @@ def approach(
         nonlocal left
         more = visit(len(timesteps) - i - 1, latents)
         left = left[more]
-        remember(scheduler, more)
         return latents[more], condition.rows(more) if more.any() else None
 
     points = points.to(latents.device)
@@ -184,7 +183,7 @@ class Feedback:
     rewards: each with its weight, by name; called with images as they are decoded, about [-1, 1], and prompts.
     features: of L_vgg; None leaves it out. unet: the bare module, which the rollout without gradient calls; None where
     no process holds whole parameters, and only the prepared one can be called.
-    scheduler: DDIM, DPM-Solver++ (2M), or a flow matching one, of which x_t = alpha x_0 + sigma e.
+    scheduler: DDIM, or a flow matching one, of which x_t = alpha x_0 + sigma e.
     """
 
     def __init__(

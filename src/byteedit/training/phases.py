@@ -200,7 +200,7 @@ def fit(
         pipe.unet,
         pipe.vae,
         partial(encode_text, pipe),
-        training_scheduler(pipe.scheduler, settings.solver),
+        training_scheduler(pipe.scheduler),
         {name: (rates[name], weight) for name, weight in settings.rewards.items() if weight},
         settings,
         open_features(accelerator, settings, rewards),

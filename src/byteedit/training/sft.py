@@ -51,8 +51,6 @@ class InpaintSettings(TuneSettings):
     absorbed_guidance: float = 1.0
     """Guidance that the model is to have by itself, asked once a step: it learns from the pictures with so many times
     less of what the prompt adds to its answer. 1: none, which is plain denoising. (arXiv 2501.15420)"""
-    least_time: float = 0.0
-    """Times are drawn from here up to 1, pure noise; what a picture shows is decided there. (ours; 0: all of them)"""
 
     def __post_init__(self):
         super().__post_init__()
@@ -60,8 +58,6 @@ class InpaintSettings(TuneSettings):
             raise ValueError(f"outside is {self.outside}; give a weight of 0 or more.")
         if not self.absorbed_guidance >= 1:
             raise ValueError(f"absorbed_guidance is {self.absorbed_guidance}; give a number from 1, which is none, up.")
-        if not 0 <= self.least_time < 1:
-            raise ValueError(f"least_time is {self.least_time}; give a number from 0 to less than 1.")
 
 
 def target(kind: str, x0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -109,15 +105,14 @@ def less_of_the_prompt(output: Tensor, plain: Tensor, scale: Tensor) -> Tensor:
     return plain + (output - plain) / scale.view(-1, 1, 1, 1)
 
 
-def draw(item: Row, rng: Generator, *, cell: int, least_time: float = 0.0) -> Row:
-    """The item with what it is noised by: `noise` (4, h, w), normal, and `time` () from least_time up to 1, pure noise.
+def draw(item: Row, rng: Generator, *, cell: int) -> Row:
+    """The item with what it is noised by: `noise` (4, h, w), normal, and `time` () in [0, 1), 1 being pure noise.
 
     They are the row's own, so that nothing depends on batches and processes. `cell`: pixels of a latent's side.
     """
     height, width = item["image"].shape[-2:]
     noise = torch.from_numpy(rng.standard_normal((4, height // cell, width // cell), dtype=np.float32))
-    time = least_time + (1 - least_time) * rng.random(dtype=np.float32)
-    return item | {"noise": noise, "time": torch.tensor(time, dtype=torch.float32)}
+    return item | {"noise": noise, "time": torch.tensor(rng.random(dtype=np.float32))}
 
 
 class Denoising:
@@ -195,7 +190,7 @@ def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: Inpai
     """
     if settings.rank and sharded(accelerator):
         raise ValueError("A LoRA fits on every process; launch with DDP instead of FSDP or ZeRO-3, or set rank to 0.")
-    skipped, draws = Skipped(), partial(draw, cell=pipe.vae_scale_factor, least_time=settings.least_time)
+    skipped, draws = Skipped(), partial(draw, cell=pipe.vae_scale_factor)
     with accelerator.main_process_first():
         edits = open_data(settings.data, settings, skipped)
         known = _open_held_out(pipe, settings, skipped) if settings.held_out else []
