@@ -2,8 +2,7 @@
 
 The student answers the same at a noisy step and one of 50 DDIM steps further on, where a frozen teacher with guidance
 takes it; in the end one step is enough, and some more are better. It sees the data, trains the layers and takes the
-updates that `fast` does, those in which that takes guidance in among them. Sampled with diffusers' `LCMScheduler`,
-without guidance. No EMA target, as in the recipe for LoRAs.
+updates of `fast`. Sampled with diffusers' `LCMScheduler`, without guidance. No EMA target, as in the recipe for LoRAs.
 Source: LCM (arXiv 2310.04378), LCM-LoRA (arXiv 2311.05556), diffusers' train_lcm_distill_lora_sd_wds.py.
 
     torchrun --nproc-per-node 2 examples/picturebook/train_lcm.py examples/configs/picturebook/lcm.yaml
