@@ -4,6 +4,7 @@ A card says the base, the data, the settings, the held-out numbers and shows pic
 here. Built on huggingface_hub, which keeps the token.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from typing import Any
 from huggingface_hub import HfApi, ModelCard, ModelCardData
 from PIL import Image
 
-__all__ = ["push", "write_card"]
+__all__ = ["MODEL_NAME", "push", "write_card"]
+
+MODEL_NAME = re.compile(r"([\w-]+/)?[\w.-]+")
+"""What may be a model's name on the hub, name or owner/name; what is not must be a place on this machine."""
 
 CARD = """---
 {metadata}

@@ -1,11 +1,11 @@
 """Open a reward without knowing which it is: its own config says so."""
 
-import re
 from pathlib import Path
 
 from transformers import PreTrainedConfig
 
 import byteedit
+from byteedit.hub import MODEL_NAME
 from byteedit.rewards.clip import PICKSCORE, CLIPReward
 from byteedit.rewards.coherence import CoherenceReward, CoherenceRewardConfig
 from byteedit.rewards.preference import PreferenceReward, PreferenceRewardConfig
@@ -20,7 +20,6 @@ CLASSES = {
     CoherenceRewardConfig.model_type: CoherenceReward,
     "clip": CLIPReward,
 }
-HUB_NAME = re.compile(r"([\w-]+/)?[\w.-]+")
 
 
 def locate(name: str) -> str:
@@ -38,7 +37,7 @@ def open_reward(name: str) -> PreferenceReward | CoherenceReward | CLIPReward:
         ValueError: there is no config there, or it is no reward's.
     """
     name = locate(name)
-    if not Path(name).is_dir() and not HUB_NAME.fullmatch(name):
+    if not Path(name).is_dir() and not MODEL_NAME.fullmatch(name):
         raise ValueError(f"there is no reward at {name}; name a folder that is there, or a hub name, owner/name.")
     try:
         config, _ = PreTrainedConfig.get_config_dict(name)

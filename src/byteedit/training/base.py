@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers import DDIMScheduler, UNet2DConditionModel
-from huggingface_hub.utils import HFValidationError, validate_repo_id
 from torch import Tensor, nn
 
 import byteedit
@@ -22,6 +21,7 @@ from byteedit.data.edits import Edits, open_edits
 from byteedit.data.images import Unusable
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
+from byteedit.hub import MODEL_NAME
 from byteedit.schedule import Schedule
 from byteedit.training.adapters import LoraSettings, add_lora, fill_lora, save_lora
 from byteedit.training.batches import Batch, Row
@@ -98,13 +98,8 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
     Raises:
         ValueError: its UNet does not have 9 channels, or `tuned` is a LoRA of other layers, rank or alpha, or nowhere.
     """
-    if settings.tuned and not Path(settings.tuned).exists():
-        try:
-            validate_repo_id(settings.tuned)
-        except HFValidationError as error:
-            raise ValueError(
-                f"tuned is {settings.tuned}, and nothing is there; run the stage that writes it."
-            ) from error
+    if settings.tuned and not Path(settings.tuned).exists() and not MODEL_NAME.fullmatch(settings.tuned):
+        raise ValueError(f"tuned is {settings.tuned}, and nothing is there; run the stage that writes it.")
     name = byteedit.PICTUREBOOK if settings.base == "picturebook" else settings.base
     pipe = ByteEditInpaintPipeline.from_pretrained(name, safety_checker=None, feature_extractor=None)
     channels = pipe.unet.config.in_channels
