@@ -14,7 +14,17 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from byteedit.diffusion import Condition, decode, encode, encode_image, predict_x0, rollout, spread, start
+from byteedit.diffusion import (
+    Condition,
+    decode,
+    encode,
+    encode_image,
+    predict_x0,
+    rollout,
+    signal_and_noise,
+    spread,
+    start,
+)
 from conftest import build_unet, build_vae
 
 ZERO_SNR = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "timestep_spacing": "trailing"}
@@ -100,6 +110,47 @@ def test_until_counts_from_the_end_and_returns_x0(unet, condition):
             result = scheduler.step(unet(seen, step, condition.text).sample, step, sample)
             sample = result.prev_sample
     assert torch.equal(x0, result.pred_original_sample)
+
+
+@pytest.mark.parametrize(
+    "scheduler", [lambda: DDIMScheduler(clip_sample=False, **ZERO_SNR), FlowMatchEulerDiscreteScheduler]
+)
+def test_a_share_of_the_noise_is_handed_on(unet, condition, scheduler):
+    """x = alpha x0 + share sigma e before every step but the first; the last one ends as ever."""
+    scheduler, timesteps = ready(scheduler())
+    latents = rows(2, 4, 32, 32)
+    ours = rollout(unet, scheduler, condition, latents, timesteps, noise_scale=0.9)
+    x = latents
+    with torch.no_grad():
+        for i, t in enumerate(timesteps):
+            output = unet(torch.cat([x, condition.mask, condition.masked_latents], 1), t, condition.text).sample
+            alpha, sigma = (share.item() for share in signal_and_noise(scheduler, t))
+            flow = isinstance(scheduler, FlowMatchEulerDiscreteScheduler)
+            x0 = x - sigma * output if flow else alpha * x - sigma * output
+            noise = x0 + output if flow else sigma * x + alpha * output
+            if i + 1 == len(timesteps):
+                break
+            alpha, sigma = (share.item() for share in signal_and_noise(scheduler, timesteps[i + 1]))
+            x = alpha * x0 + 0.9 * sigma * noise
+    last = scheduler.final_alpha_cumprod**0.5 if not flow else 1.0
+    assert torch.allclose(ours, last * x0 + (1 - last**2) ** 0.5 * noise, atol=1e-4)
+    plain = rollout(unet, ready(scheduler)[0], condition, latents, timesteps)
+    assert (ours - plain).abs().max() > 1e-2
+
+
+def test_a_scheduler_with_noise_in_other_units_hands_on_all_of_it(unet, condition):
+    found = [
+        rollout(
+            unet,
+            *ready(EulerDiscreteScheduler())[:1],
+            condition,
+            rows(2, 4, 32, 32),
+            ready(EulerDiscreteScheduler())[1],
+            noise_scale=scale,
+        )
+        for scale in (1.0, 0.9)
+    ]
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("until", [0, 5, -1])

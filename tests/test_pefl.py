@@ -79,8 +79,10 @@ def gradients(feedback, loss):
 # The method
 
 
-def slow_loss(feedback, batch, points, kind):
-    """Row by row and step by step, from the paper's formulas alone."""
+def slow_loss(feedback, batch, ends, kind):
+    """Row by row and step by step down to each row's end, from the paper's formulas alone; the last `grad_steps` steps,
+    or else the very last, have a gradient.
+    """
     settings, scheduler = feedback.settings, feedback.scheduler
     scheduler.set_timesteps(settings.T)
     times = scheduler.timesteps
@@ -109,14 +111,14 @@ def slow_loss(feedback, batch, points, kind):
         x = alpha * masked + sigma * batch["noise"][i : i + 1]
         for step in range(settings.T1, 0, -1):
             t = times[settings.T - step]
-            with torch.set_grad_enabled(step == points[i]):
+            with torch.set_grad_enabled(step < ends[i] + max(settings.grad_steps, 1)):
                 seen = torch.cat([x, small, masked], 1)
                 output = feedback.unet(seen, t, text).sample
                 if settings.rollout_guidance > 1:
                     empty = feedback.unet(seen, t, feedback.encode_text([""])).sample
                     output = empty + settings.rollout_guidance * (output - empty)
             x0 = clean(x, output, t)
-            if step == points[i]:
+            if step == ends[i]:
                 break
             alpha, sigma = shares(t)
             noise = (x - alpha * x0) / sigma if alpha < 1 else torch.zeros_like(x)
@@ -148,6 +150,33 @@ def test_the_loss_and_its_gradient_are_the_papers(batch, kind, guidance, monkeyp
     slow = gradients(feedback, reference)
     assert slow.norm() > 1e-6
     assert (fast - slow).norm() < 1e-3 * slow.norm()
+
+
+@pytest.mark.parametrize(("kind", "grad_steps"), [*((kind, 2) for kind in SCHEDULERS), ("epsilon", 1), ("epsilon", 8)])
+def test_the_gradient_passes_the_last_steps_of_a_whole_rollout(batch, kind, grad_steps):
+    feedback = build(kind, grad_steps=grad_steps)
+    terms = feedback.loss(feedback.unet, batch)
+    ours = gradients(feedback, terms["loss"])
+    reference = slow_loss(feedback, batch, [1, 1, 1], kind)
+    assert terms["loss"].item() == pytest.approx(reference.item(), rel=1e-4)
+    slow = gradients(feedback, reference)
+    assert slow.norm() > 1e-6
+    assert (ours - slow).norm() < 1e-3 * slow.norm()
+
+
+@pytest.mark.parametrize(("grad_steps", "graded"), [(1, 1), (4, 4), (8, 6)])
+def test_unet_calls_of_whole_rollouts(batch, grad_steps, graded):
+    """All T1 steps of every row are taken, the last of them with gradient; what each row ends with is scored."""
+    feedback, calls, scored = build(grad_steps=grad_steps), {True: 0, False: 0}, []
+    feedback.rewards = {"seen": (lambda image, prompt: scored.extend(prompt) or image.mean((1, 2, 3)), 1.0)}
+
+    def count(module, args, output):
+        calls[torch.is_grad_enabled()] += len(args[0])
+
+    feedback.unet.register_forward_hook(count)
+    feedback.loss(feedback.unet, batch)
+    assert calls == {True: 3 * graded, False: 3 * (6 - graded)}
+    assert scored == batch["prompt"]
 
 
 @pytest.mark.parametrize("points", [1, 2])

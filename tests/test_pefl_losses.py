@@ -6,8 +6,8 @@ import pytest
 import torch
 from accelerate import PartialState
 
-from byteedit.training.losses import feature_loss, pixel_loss, reward_loss
-from byteedit.training.pefl import FeedbackSettings, differentiate_in_parts, draw_points
+from byteedit.training.losses import differentiate_in_parts, feature_loss, pixel_loss, reward_loss
+from byteedit.training.pefl import FeedbackSettings, draw_points
 
 PartialState(cpu=True)
 
@@ -107,6 +107,7 @@ def test_the_other_losses_are_their_formulas():
         ({"T1": 9}, "steps are 8/9/4; they must be T >= T1 >= T2 >= 1"),
         ({"T2": 0}, "steps are 8/6/0"),
         ({"points": 5}, "points is 5; a rollout passes 1 to T2 = 4"),
+        ({"grad_steps": 9}, "grad_steps is 9; give a number of steps from 0 to T = 8"),
         ({"rollout_guidance": 0}, "rollout_guidance is 0; give a number from 1"),
         ({"outside": -1}, "outside is -1; give a weight of 0 or more"),
         ({"point_weights": (1, 2)}, r"point_weights is \(1, 2\); give one weight of 0 or more for each step 1..4"),

@@ -19,6 +19,7 @@ from byteedit.training.adapters import LoraSettings, add_lora, fill_lora, save_l
 from conftest import build_unet
 
 FAST = Schedule.trained(8, 6, "masked", "trailing")
+CALM = Schedule(num_inference_steps=4, guidance_scale=1.0, timestep_spacing="trailing", noise_scale=0.5)
 
 
 def lora_of(folder, schedule=None, seed=0, rank=2):
@@ -71,6 +72,9 @@ def test_a_pipeline_runs_as_many_steps_as_the_rollouts_it_was_tuned_on(pipe):
 
 def test_a_lora_says_in_its_metadata_what_is_read_from_them():
     assert Schedule.of_lora(json.loads(json.dumps({"unet.r": 2} | FAST.to_lora()))) == FAST
+    assert Schedule.of_lora(CALM.to_lora()) == CALM
+    first = {name: value for name, value in FAST.to_lora().items() if name != "schedule.noise_scale"}
+    assert Schedule.of_lora(first) == FAST
     assert Schedule.of_lora({"unet.r": 2}) is None
     assert Schedule.of_lora(None) is None
 
@@ -85,6 +89,7 @@ def test_a_lora_says_in_its_metadata_what_is_read_from_them():
         ({"schedule.init": "grey"}, "init is 'grey'; give 'noise', 'masked'"),
         ({"schedule.init": "noise"}, "init='noise' starts from pure noise, strength=0.75 does not"),
         ({"schedule.timestep_spacing": "even"}, "timestep_spacing is 'even'; give 'trailing'"),
+        ({"schedule.noise_scale": 0}, "noise_scale is 0; give a number above 0"),
         ({"schedule.solver": "euler"}, r"does not fit this version of byteedit \(solver\)"),
     ],
 )
@@ -156,6 +161,18 @@ def test_what_a_call_asks_for_goes_before_it(pipe, fast, scene, asked, times, ro
     assert (seen, len(first)) == (times, rows)
     if asked.get("init") == "noise":
         assert torch.equal(first[:, :4], torch.randn(1, 4, 32, 32, generator=generator()))
+
+
+def test_a_lora_says_how_much_noise_is_handed_on(pipe, tmp_path, scene):
+    def edit(**asked):
+        return pipe("a red boat", *scene(), generator=generator(), output_type="latent", **asked).images
+
+    pipe.load_lora_weights(lora_of(tmp_path, CALM))
+    own, all_of_it, half = edit(), edit(noise_scale=1.0), edit(noise_scale=0.5)
+    assert torch.equal(own, half)
+    assert not torch.allclose(own, all_of_it, atol=1e-2)
+    pipe.unload_lora_weights()
+    assert pipe.schedule.noise_scale == 1
 
 
 def test_of_two_loras_the_last_one_loaded_counts(pipe, fast, tmp_path):

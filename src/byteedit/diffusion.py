@@ -126,6 +126,7 @@ def rollout(
     until: int | None = None,
     grad_steps: int = 0,
     on_step: Step | None = None,
+    noise_scale: float = 1.0,
     **step_kwargs,
 ) -> Tensor:
     """Denoise from `timesteps[0]` on; the gradient passes through the last `grad_steps` steps only.
@@ -134,7 +135,8 @@ def rollout(
     4, h, w): the last sample when all steps are taken, or, with `until` = t' in 1..S (counted from the end, as in
     the paper), the one-step prediction x0' made at step t'. `noise` (B, 4, h, w) is needed by a UNet of 4 channels
     only. `on_step(i, t, latents, condition)` returns latents and condition for the steps to come; None as condition
-    stops. `step_kwargs` go to `scheduler.step` (eta, generator).
+    stops. `noise_scale`: how much of its noise each step hands on, as in `calmed`; schedulers that count noise
+    in other units, as Euler's, hand on all of it. `step_kwargs` go to `scheduler.step` (eta, generator).
     """
     last = len(timesteps) - (1 if until is None else until)
     if not 0 <= last < len(timesteps):
@@ -144,7 +146,11 @@ def rollout(
             output = predict(unet, scheduler, latents, t, condition)
             if until is not None and i == last:
                 return predict_x0(scheduler, output, t, latents, **step_kwargs)
+            before = latents
             latents = scheduler.step(output, t, latents, **step_kwargs, return_dict=False)[0]
+            if noise_scale != 1 and i + 1 < len(timesteps) and getattr(scheduler, "init_noise_sigma", 1) == 1:
+                x0 = x0_of(scheduler, output, t, before)
+                latents = calmed(scheduler, latents, x0, timesteps[i + 1], noise_scale)
             if condition.image_latents is not None:
                 latents = keep_known(scheduler, latents, condition, noise, timesteps[i + 1 : i + 2])
         if on_step is not None:
@@ -152,6 +158,16 @@ def rollout(
             if condition is None:
                 break
     return latents
+
+
+def calmed(scheduler, latents: Tensor, x0: Tensor, timestep: Tensor, scale: float) -> Tensor:
+    """Latents at a timestep () with `scale` of their noise: what in them is not alpha x0. (B, 4, h, w) -> (B, 4, h, w).
+
+    Fewer steps err more, and what they err by looks to the next one like noise, on top of what its timestep stands
+    for: less is handed on (epsilon scaling, arXiv 2308.15321, for the sample alone).
+    """
+    signal = signal_and_noise(scheduler, timestep)[0] * x0
+    return signal + scale * (latents - signal)
 
 
 def keep_known(scheduler, latents: Tensor, condition: Condition, noise: Tensor, timestep: Tensor) -> Tensor:

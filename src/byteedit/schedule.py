@@ -1,4 +1,4 @@
-"""How a checkpoint or a LoRA is to be denoised where a call does not say: steps, spacing, start, guidance.
+"""How a checkpoint or a LoRA is to be denoised where a call does not say: steps, spacing, start, guidance, noise.
 
 A checkpoint says it in its model_index.json and its scheduler's config. A LoRA says it in its file's metadata, among
 the rank and alpha that diffusers keeps there, under names of their own that diffusers passes over. The pipeline follows
@@ -31,6 +31,7 @@ class Schedule:
     strength: float = 1.0  # share of the steps that is run, in (0, 1]
     init: str | None = None  # what is noised where they begin; None: noise at strength 1, else image
     timestep_spacing: str | None = None  # None: as the scheduler has it
+    noise_scale: float = 1.0  # how much of its noise each step hands on
 
     def __post_init__(self):
         strength, steps, init = self.strength, self.num_inference_steps, self.init
@@ -51,6 +52,8 @@ class Schedule:
             raise ValueError(
                 f"timestep_spacing is {self.timestep_spacing!r}; give 'trailing', 'leading' or 'linspace'."
             )
+        if not (isinstance(self.noise_scale, Real) and 0 < self.noise_scale < math.inf):
+            raise ValueError(f"noise_scale is {self.noise_scale}; give a number above 0, 1 for all of the noise.")
 
     @classmethod
     def trained(cls, T: int, T1: int, init: str, timestep_spacing: str | None) -> "Schedule":
@@ -70,9 +73,10 @@ class Schedule:
     def of_lora(cls, metadata: Mapping[str, Any] | None) -> "Schedule | None":
         """What a LoRA's metadata, as diffusers reads it, say; None where they say nothing."""
         said = {name.removeprefix(PREFIX): value for name, value in (metadata or {}).items() if name.startswith(PREFIX)}
-        known = {field.name for field in fields(cls)}
         if not said:
             return None
+        said = {"noise_scale": 1.0} | said  # the first LoRAs did not say
+        known = {field.name for field in fields(cls)}
         if said.keys() != known:
             wrong = ", ".join(sorted(said.keys() ^ known))
             raise ValueError(

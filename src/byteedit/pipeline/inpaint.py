@@ -16,20 +16,11 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from diffusers import (
-    AsymmetricAutoencoderKL,
-    AutoencoderKL,
-    DiffusionPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import AsymmetricAutoencoderKL, AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 from diffusers import StableDiffusionInpaintPipeline as Stock
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.image_processor import VaeImageProcessor
-from diffusers.loaders import (
-    FromSingleFileMixin,
-    IPAdapterMixin,
-    TextualInversionLoaderMixin,
-)
+from diffusers.loaders import FromSingleFileMixin, IPAdapterMixin, TextualInversionLoaderMixin
 from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput, StableDiffusionSafetyChecker
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import retrieve_timesteps
@@ -60,8 +51,8 @@ class ByteEditInpaintPipeline(
     """Edit, erase and outpaint pictures with a Stable-Diffusion-inpainting checkpoint (UNet of 9 channels, or 4).
 
     The components are those of diffusers' `StableDiffusionInpaintPipeline`. `num_inference_steps`, `guidance_scale`,
-    `strength` and `init` are the checkpoint's own defaults for a call, written to `model_index.json`; a LoRA may bring
-    others. `schedule` has those that count now.
+    `strength`, `init` and `noise_scale` are the checkpoint's own defaults for a call, written to `model_index.json`; a
+    LoRA may bring others. `schedule` has those that count now.
     """
 
     model_cpu_offload_seq = "text_encoder->image_encoder->unet->vae"
@@ -98,6 +89,7 @@ class ByteEditInpaintPipeline(
         guidance_scale: float = 7.5,
         strength: float = 1.0,
         init: str | None = None,
+        noise_scale: float = 1.0,
     ):
         super().__init__()
         self.register_modules(
@@ -116,6 +108,7 @@ class ByteEditInpaintPipeline(
             guidance_scale=guidance_scale,
             strength=strength,
             init=init,
+            noise_scale=noise_scale,
         )
         self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1) if vae is not None else 8
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.vae_scale_factor)
@@ -196,14 +189,15 @@ class ByteEditInpaintPipeline(
         callback_on_step_end: Callable | PipelineCallback | MultiPipelineCallbacks | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         init: str | None = None,
+        noise_scale: float | None = None,
         composite: bool = True,
         **unknown,
     ) -> StableDiffusionPipelineOutput | tuple:
         """Fill the white part of `mask_image` by what `prompt` says, or, without a prompt, by what fits.
 
-        Arguments are those of diffusers' `StableDiffusionInpaintPipeline`, plus `init` and `composite`. Here is what
-        differs: None is the checkpoint's own default, or the LoRA's, in `strength`, `num_inference_steps`,
-        `guidance_scale` and `init`.
+        Arguments are those of diffusers' `StableDiffusionInpaintPipeline`, plus `init`, `noise_scale` and `composite`.
+        Here is what differs: None is the checkpoint's own default, or the LoRA's, in `strength`, `num_inference_steps`,
+        `guidance_scale`, `init` and `noise_scale`.
 
         Args:
             prompt: words, one string or a list. Without, or equal to `negative_prompt`, guidance is off.
@@ -216,6 +210,8 @@ class ByteEditInpaintPipeline(
             strength: share of the schedule that is run, in (0, 1].
             init: what is noised at its start: "noise", the "masked" picture, the "image"; None: noise at strength 1,
             else image.
+            noise_scale: how much of its noise each step hands on to the next; a little below 1 makes up for what few
+            steps err by.
             composite: paste only the masked part into the picture, matched in colour. False: the model's decode as
             it is.
 
@@ -235,7 +231,11 @@ class ByteEditInpaintPipeline(
         checks.check_unet(self.unet, self.vae)
         output_type, margin = checks.check_output(output_type), checks.check_crop(padding_mask_crop)
         own = self.schedule.asked(
-            num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, strength=strength, init=init
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            strength=strength,
+            init=init,
+            noise_scale=noise_scale,
         )
         self._guidance_scale, strength, init = own.guidance_scale, own.strength, own.init
         self._clip_skip, self._cross_attention_kwargs, self._interrupt = clip_skip, cross_attention_kwargs, False
@@ -255,7 +255,7 @@ class ByteEditInpaintPipeline(
         condition, noise, latents = self._start(
             canvas, fields, timesteps[:1], latents, masked_image_latents, generator, init
         )
-        extra = self.prepare_extra_step_kwargs(generator, eta)
+        extra = {"noise_scale": own.noise_scale} | self.prepare_extra_step_kwargs(generator, eta)
         self._num_timesteps = len(timesteps)
         with self.progress_bar(total=steps) as bar:
             on_step = self._observer(bar, callback_on_step_end, callback_on_step_end_tensor_inputs)

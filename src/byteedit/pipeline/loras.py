@@ -4,7 +4,7 @@ The weights are loaded by diffusers. What a LoRA may say is `schedule.Schedule`;
 but weights. Explicit arguments of a call go before it.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 
@@ -19,7 +19,7 @@ class Loras(StableDiffusionLoraLoaderMixin):
     @property
     def schedule(self) -> Schedule:
         """What a call does that asks for nothing else."""
-        own = {name: self.config[name] for name in ("num_inference_steps", "guidance_scale", "strength", "init")}
+        own = {field.name: self.config[field.name] for field in fields(Schedule) if field.name != "timestep_spacing"}
         return Schedule(**own, timestep_spacing=self.scheduler.config.get("timestep_spacing"))
 
     def follow(self, schedule: Schedule) -> None:

@@ -64,6 +64,9 @@ class PeflSettings(TuneSettings, FeedbackSettings):
     timestep_spacing: Literal["", "trailing", "leading", "linspace"] = ""
     """Which steps T steps are; without, as the base has them, since diffusers' own pipelines do not hear of it. What is
     watched has them, too, and a LoRA recommends them. Trailing begins at the noisiest one. (Paper: "step 999")"""
+    noise_scale: float = 1.0
+    """How much of its noise each step hands on where what is tuned is watched, and as its LoRA recommends; a little
+    less than 1 makes up for what few steps err by. Rollouts hand on all of it. (arXiv 2308.15321)"""
     shown: int = 8
     """How many of the held-out rows are shown, in output/validation."""
 
@@ -92,7 +95,8 @@ class PeflSettings(TuneSettings, FeedbackSettings):
 
 
 def spaced(pipe: ByteEditInpaintPipeline, settings: PeflSettings, schedule: Schedule) -> Schedule:
-    """A schedule with the spacing and the guidance that the settings name; a flow has steps of its own."""
+    """A schedule with the spacing, the guidance and the noise that the settings name; a flow has steps of its own."""
+    schedule = replace(schedule, noise_scale=settings.noise_scale)
     if settings.timestep_spacing and not is_flow(pipe.scheduler):
         schedule = replace(schedule, timestep_spacing=settings.timestep_spacing)
     return schedule if settings.guidance_scale is None else replace(schedule, guidance_scale=settings.guidance_scale)

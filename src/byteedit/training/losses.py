@@ -1,13 +1,15 @@
-"""The losses of feedback learning: of a reward, of pixels and of features.
+"""The losses of feedback learning: of a reward, of pixels and of features; and how they are differentiated in parts.
 
 Source: ByteEdit (arXiv 2404.04860), Eqs. 2 and 3; hinge as UniFL (2404.05595), linear as DRaFT (2309.17400).
 """
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["feature_loss", "pixel_loss", "reward_loss"]
+__all__ = ["differentiate_in_parts", "feature_loss", "pixel_loss", "reward_loss"]
 
 
 def reward_loss(score: Tensor, shape: str = "logistic", margin: float = 2.0, counts: Tensor | None = None) -> Tensor:
@@ -37,3 +39,22 @@ def feature_loss(edited: list[Tensor], image: list[Tensor], counts: Tensor | Non
     if counts is not None:
         layers = [layer.flatten(1).mean(1) * counts for layer in layers]
     return torch.stack([layer.mean() for layer in layers]).mean()
+
+
+def differentiate_in_parts(x0: Tensor, terms: Callable[..., dict[str, Tensor]], part: int) -> dict[str, Tensor]:
+    """Mean terms of `x0` rows, whose "loss" has its gradient, though only `part` rows' graph is held at a time.
+
+    `terms(x0 rows, slice)` is differentiated with respect to its rows at once; what is returned is a loss of the same
+    value whose gradient is the one found. So a decoder and rewards cost the memory of one picture.
+    """
+    gradients, sums = [], {}
+    for first in range(0, len(x0), part or len(x0)):
+        rows = slice(first, min(first + (part or len(x0)), len(x0)))
+        leaf = x0[rows].detach().requires_grad_()
+        with torch.enable_grad():
+            found = {name: term * (len(leaf) / len(x0)) for name, term in terms(leaf, rows).items()}
+        gradients += torch.autograd.grad(found["loss"], leaf)
+        for name, term in found.items():
+            sums[name] = sums.get(name, 0) + term.detach()
+    surrogate = (x0 * torch.cat(gradients)).sum()
+    return sums | {"loss": sums["loss"] + surrogate - surrogate.detach()}

@@ -18,14 +18,13 @@ from torch import Tensor, nn
 from byteedit.diffusion import Condition, decode, encode, predict, rollout, signal_and_noise, x0_of
 from byteedit.rewards import Reward
 from byteedit.training.batches import Batch, Row
-from byteedit.training.losses import feature_loss, pixel_loss, reward_loss
+from byteedit.training.losses import differentiate_in_parts, feature_loss, pixel_loss, reward_loss
 from byteedit.training.settings import Settings
 
 __all__ = [
     "Feedback",
     "FeedbackSettings",
     "approach",
-    "differentiate_in_parts",
     "draw_points",
 ]
 
@@ -59,6 +58,10 @@ class FeedbackSettings(Settings):
     point_weights: tuple[float, ...] = ()
     """How often t' is each of the steps 1..T2, in proportion; without, all alike. (Ours; the paper draws t' and says no
     more)"""
+    grad_steps: int = 0
+    """Steps with gradient at the end of a whole rollout; what it ends with is scored, in place of what the one step at
+    t' predicts. So each of few steps learns what comes of it, for more time and memory. T: all. 0: the paper's way.
+    (DRaFT-K, arXiv 2309.17400)"""
     reward_shape: Literal["logistic", "hinge", "linear"] = "logistic"
     """The loss of a reward R: -log s(R) (Eq. 2), max(0, margin - R), or -R."""
     margin: float = 2.0
@@ -88,6 +91,8 @@ class FeedbackSettings(Settings):
             raise ValueError(f"steps are {self.T}/{self.T1}/{self.T2}; they must be T >= T1 >= T2 >= 1.")
         if not 1 <= self.points <= self.T2:
             raise ValueError(f"points is {self.points}; a rollout passes 1 to T2 = {self.T2} steps with gradient.")
+        if not 0 <= self.grad_steps <= self.T:
+            raise ValueError(f"grad_steps is {self.grad_steps}; give a number of steps from 0 to T = {self.T}.")
         if not 0 <= self.noise_share <= 1:
             raise ValueError(f"noise_share is {self.noise_share}; it is a share of the steps, from 0 to 1.")
         if not self.rollout_guidance >= 1:
@@ -158,25 +163,6 @@ def approach(
     return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
 
-def differentiate_in_parts(x0: Tensor, terms: Callable[..., dict[str, Tensor]], part: int) -> dict[str, Tensor]:
-    """Mean terms of `x0` rows, whose "loss" has its gradient, though only `part` rows' graph is held at a time.
-
-    `terms(x0 rows, slice)` is differentiated with respect to its rows at once; what is returned is a loss of the same
-    value whose gradient is the one found. So a decoder and rewards cost the memory of one picture.
-    """
-    gradients, sums = [], {}
-    for first in range(0, len(x0), part or len(x0)):
-        rows = slice(first, min(first + (part or len(x0)), len(x0)))
-        leaf = x0[rows].detach().requires_grad_()
-        with torch.enable_grad():
-            found = {name: term * (len(leaf) / len(x0)) for name, term in terms(leaf, rows).items()}
-        gradients += torch.autograd.grad(found["loss"], leaf)
-        for name, term in found.items():
-            sums[name] = sums.get(name, 0) + term.detach()
-    surrogate = (x0 * torch.cat(gradients)).sum()
-    return sums | {"loss": sums["loss"] + surrogate - surrogate.detach()}
-
-
 class Feedback:
     """The objective of feedback learning, for `loop.Objective`: `prepare` a row, then `loss(unet, batch)`.
 
@@ -218,12 +204,7 @@ class Feedback:
         share = self.settings.noise_share
         self.free = bool(share) and agreed() < share  # the same on every process
         condition, latents, timesteps = self.begin(batch)
-        points = draw_points(len(latents), self.settings)
-        inner = unet if self.unet is None else self.unet
-        noisy, steps, rows = approach(inner, self.scheduler, condition, latents, timesteps, points)
-        t = timesteps[len(timesteps) - steps]  # (N,)
-        output = predict(unet, self.scheduler, noisy, t, condition.rows(rows))
-        x0 = x0_of(self.scheduler, output, t, noisy).float()  # (N, 4, h, w)
+        x0, rows = (self.whole if self.settings.grad_steps else self.one_step)(unet, condition, latents, timesteps)
         scored = {name: batch[name][rows] for name in ("image", "mask")}
         prompt = [batch["prompt"][row] for row in rows.tolist()]
         seen = self.features and [layer.detach()[rows] for layer in self.features(batch["image"])]
@@ -251,6 +232,22 @@ class Feedback:
         alpha, sigma = signal_and_noise(self.scheduler, timesteps[0])
         known = masked if settings.init == "masked" else self._latents(image)
         return condition, alpha * known + sigma * batch["noise"], timesteps
+
+    def one_step(
+        self, unet: nn.Module, condition: Condition, latents: Tensor, timesteps: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Stages 2 and 3: what one step at each t' predicts, (N, 4, h, w), and of which rows, (N,)."""
+        points = draw_points(len(latents), self.settings)
+        inner = unet if self.unet is None else self.unet
+        noisy, steps, rows = approach(inner, self.scheduler, condition, latents, timesteps, points)
+        t = timesteps[len(timesteps) - steps]  # (N,)
+        output = predict(unet, self.scheduler, noisy, t, condition.rows(rows))
+        return x0_of(self.scheduler, output, t, noisy).float(), rows
+
+    def whole(self, unet: nn.Module, condition: Condition, latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """In their place, what whole rollouts end with, (B, 4, h, w), and of which rows, (B,)."""
+        x0 = rollout(unet, self.scheduler, condition, latents, timesteps, grad_steps=self.settings.grad_steps)
+        return x0.float(), torch.arange(len(x0), device=x0.device)
 
     def judge(
         self, x0: Tensor, image: Tensor, mask: Tensor, prompt: list[str], features: list[Tensor] | None
