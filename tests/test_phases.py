@@ -139,22 +139,24 @@ def test_a_phase_goes_on_from_all_that_was_learnt_though_a_share_is_written(sett
 
 
 def test_each_phase_writes_a_lora_that_says_how_to_use_it(settings, scene):
-    settings = replace(settings, held_out="picturebook:validation", held_out_rows=2, half=True)
+    own = (SHORT, SHORTER | {"grad_steps": 2, "noise_scale": 0.9})
+    settings = replace(settings, held_out="picturebook:validation", held_out_rows=2, half=True, phases=own)
     measures = train_fast(settings)
     assert measures.keys() == {"score/pretty"}
     pipe = ByteEditInpaintPipeline.from_pretrained(settings.base)
     pipe.set_progress_bar_config(disable=True)
     calls = []
     pipe.unet.register_forward_hook(lambda module, args, output: calls.append(len(args[0])))
-    for phase, (steps, run) in zip(settings.each(), ((8, 6), (4, 3)), strict=True):
+    for phase, (steps, run, noise) in zip(settings.each(), ((8, 6, 1.0), (4, 3, 0.9)), strict=True):
         pipe.load_lora_weights(phase.written)
-        assert pipe.schedule == Schedule.trained(steps, run, "masked", "trailing")
+        assert pipe.schedule == replace(Schedule.trained(steps, run, "masked", "trailing"), noise_scale=noise)
         calls.clear()
         pipe("a red boat", *scene())
         assert calls == [1] * run
         pipe.unload_lora_weights()
         card = (phase.written / "README.md").read_text()
         assert f"# Inpainting model for {steps} steps" in card and "share 0.75 is run, without guidance" in card
+        assert ("each hands on 0.9 of its noise" in card) == (noise < 1)
     assert {value.dtype for value in lora_of(settings.output / "shorter").values()} == {torch.float16}
 
 
@@ -232,8 +234,10 @@ def share(settings, environment):
 
 @pytest.mark.slow
 def test_two_processes_equal_one_with_batches_twice_as_large(settings):
-    """Through both phases; every row passes all points, so that what is drawn makes no difference."""
-    own = tuple(phase | {"T2": 2, "points": 2} for phase in (SHORT, SHORTER))
+    """Through both phases, the second of whole rollouts; every row of the first passes all points, so that what is
+    drawn makes no difference.
+    """
+    own = (SHORT | {"T2": 2, "points": 2}, SHORTER | {"grad_steps": 3})
     one = replace(settings, output=settings.output / "one", phases=own, batch_size=4, lr=1e-4)
     two = replace(one, output=settings.output / "two", batch_size=2)
     processes = [FORKS.Process(target=share, args=job) for job in ((one, {}), *((two, rank) for rank in group(2)))]

@@ -171,6 +171,8 @@ def test_a_lora_says_how_much_noise_is_handed_on(pipe, tmp_path, scene):
     own, all_of_it, half = edit(), edit(noise_scale=1.0), edit(noise_scale=0.5)
     assert torch.equal(own, half)
     assert not torch.allclose(own, all_of_it, atol=1e-2)
+    assert pipe.schedule.asked(num_inference_steps=8).noise_scale == pytest.approx(0.5**0.5)
+    assert pipe.schedule.asked(num_inference_steps=8, noise_scale=0.5).noise_scale == 0.5
     pipe.unload_lora_weights()
     assert pipe.schedule.noise_scale == 1
 

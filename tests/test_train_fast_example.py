@@ -67,9 +67,10 @@ def test_presets_are_settings_and_the_papers_numbers_stand_in_them():
     small, paper = (read(FastSettings, PRESETS[name]) for name in ("picturebook", "sd15"))
     assert [(phase.T, phase.T1, phase.T2) for phase in paper.each()] == [(20, 15, 10), (8, 6, 3), (4, 3, 2)]
     assert [phase.output.name for phase in paper.each()] == ["fast20", "fast8", "fast4"]
-    assert [(phase.output.name, phase.T, phase.init) for phase in small.each()] == [
-        ("fast8", 8, "image"), ("fast4", 4, "image")
+    assert [(phase.output.name, phase.T, phase.grad_steps, phase.noise_scale) for phase in small.each()] == [
+        ("eight", 8, 0, 1), ("fast8", 8, 8, 0.93), ("fast4", 4, 0, 0.88)
     ]  # fmt: skip
+    assert {phase.init for phase in small.each()} == {"image"}
     assert [(each.weight, each.adversarial_weight) for each in (small, paper)] == [(0.01, 0.015), (0.01, 0.05)]
     assert (small.from_noise, paper.from_noise) == (True, False)
     assert (paper.init, paper.d_real, paper.d_labels) == ("masked", "image", "all")

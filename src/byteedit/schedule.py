@@ -89,8 +89,13 @@ class Schedule:
         return {f"{PREFIX}{name}": value for name, value in asdict(self).items()}
 
     def asked(self, **asked: Any) -> "Schedule":
-        """This schedule, but as a call asks for it where that is not None. Noise that is asked for takes all steps."""
+        """This schedule, but as a call asks for it where that is not None.
+
+        Noise that is asked for takes all steps. Other numbers of steps hand on as much noise together as its own do.
+        """
         asked = {name: value for name, value in asked.items() if value is not None}
         if asked.get("init") == "noise":
             asked = {"strength": 1.0} | asked
-        return replace(self, **asked)
+        made = replace(self, **asked)
+        share = self.num_inference_steps / made.num_inference_steps
+        return replace(made, **{"noise_scale": self.noise_scale**share} | asked)

@@ -117,7 +117,8 @@ def train_fast(settings: phases.FastSettings, judge: Judge | None = None) -> dic
         kept, measures = phases.fit(accelerator, pipe, discriminator, phase, judge)
         own = pipe.schedule
         guided = "without guidance" if own.guidance_scale <= 1 else f"with guidance {own.guidance_scale:g}"
-        calls = f"{own.num_inference_steps} steps, of which the share {own.strength:g} is run, {guided}"
+        noise = "" if own.noise_scale == 1 else f"; each hands on {own.noise_scale:g} of its noise (`noise_scale`)"
+        calls = f"{own.num_inference_steps} steps, of which the share {own.strength:g} is run, {guided}{noise}"
         summary = (
             f"An inpainting model tuned by ByteEdit's acceleration (arXiv 2404.04860) for {calls}. byteedit knows that "
             "from the file; elsewhere, ask for it in the call."
