@@ -172,5 +172,7 @@ def test_the_page_begins_with_what_the_command_line_takes(tmp_path, monkeypatch)
     chosen = "", 1, "", "", "picturebook"
     assert events._common(*chosen, "default", 0.5)["lora"] == ("fast4:0.5",)
     assert events._common(*chosen, "default", 1.0, outpaint=True)["lora"] == ()
+    (tmp_path / "fast8").mkdir()
+    assert events._common(*chosen, "default", 1.0, outpaint=True)["lora"] == ("fast8:1",)
     assert events._common(*chosen, "fast4", 1.0, outpaint=True)["lora"] == ("fast4:1",)
     assert events._common(*chosen, "none", 1.0)["lora"] == ()

@@ -51,16 +51,19 @@ def test_another_model_or_lora_goes_first(folder):
     write(folder / "loras" / "fast4", 0, Schedule.trained(4, 3, "masked", "trailing"))
     assert default_loras("picturebook") == ("fast4",)
     assert default_loras("picturebook", outpaint=True) == ()
+    write(folder / "loras" / "fast8", 0, Schedule.trained(8, 6, "masked", "trailing"))
+    assert default_loras("picturebook", outpaint=True) == ("fast8",)
     assert default_loras("model") == ()
     write(folder / "mine", 1)
     made("mine.png", "--lora", "mine")
     assert read_record(folder / "mine.png").settings["lora"] == ["mine"]
 
 
-def test_outpainting_does_without(folder):
-    write(folder / "loras" / "fast4", 0, Schedule.trained(4, 3, "masked", "trailing"))
+def test_outpainting_takes_its_own(folder):
+    for steps, run in ((4, 3), (8, 6)):
+        write(folder / "loras" / f"fast{steps}", 0, Schedule.trained(steps, run, "masked", "trailing"))
     assert main(shlex.split("outpaint photo.png --right 20 --prompt 'a red boat' --steps 2 --output wider.png")) == 0
-    assert read_record(folder / "wider.png").settings["lora"] == []
+    assert read_record(folder / "wider.png").settings["lora"] == ["fast8"]
 
 
 def test_the_pipeline_takes_their_schedule(folder):

@@ -57,7 +57,7 @@ class PictureCommand(Command):
     lora: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH[:WEIGHT]")] = ()
     """A LoRA (a path, a hub name, or the name of one that ships) and, after a colon, its weight (1 without). One that
     carries a schedule sets the defaults of --steps and --guidance-scale; of several, the last does. Without any, the
-    model that ships takes its accelerated weights, fast4, to edit and to erase; "--lora none" goes without."""
+    model that ships takes its accelerated weights: fast4, to outpaint fast8; "--lora none" goes without."""
 
     device: Annotated[str | None, says("the accelerator, if there is one")] = None
     """Such as cpu, cuda, cuda:1 or mps."""
