@@ -26,7 +26,7 @@ from byteedit.image import ORIENTATION, read_masks, read_pictures
 from byteedit.provenance import encode_png, read_record, write_atomically
 
 ACCELERATED = {"edit": "fast4", "outpaint": "fast8"}
-"""Which LoRA makes the model that ships fast, if it ships. Beyond the border 8 steps put more of what a prompt names."""
+"""What makes the model that ships fast, if it ships. Beyond the border 8 steps put more of what a prompt names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def settle(command: PictureCommand) -> PictureCommand:
 
 
 def default_loras(model: str, outpaint: bool = False) -> tuple[str, ...]:
-    """The LoRAs of a model for which none were asked for: the accelerated weights for the one that ships, if they do."""
+    """The LoRAs of a model for which none were asked for: accelerated weights for the one that ships, if they do."""
     name = ACCELERATED["outpaint" if outpaint else "edit"]
     return (name,) if model == "picturebook" and (Path(byteedit.LORAS) / name).is_dir() else ()
 
