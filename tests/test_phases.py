@@ -156,7 +156,7 @@ def test_each_phase_writes_a_lora_that_says_how_to_use_it(settings, scene):
         pipe.unload_lora_weights()
         card = (phase.written / "README.md").read_text()
         assert f"# Inpainting model for {steps} steps" in card and "share 0.75 is run, without guidance" in card
-        assert ("each hands on 0.9 of its noise" in card) == (noise < 1)
+        assert ("hands on 0.9 of its noise" in card) == (noise < 1)
     assert {value.dtype for value in lora_of(settings.output / "shorter").values()} == {torch.float16}
 
 
@@ -234,9 +234,7 @@ def share(settings, environment):
 
 @pytest.mark.slow
 def test_two_processes_equal_one_with_batches_twice_as_large(settings):
-    """Through both phases, the second of whole rollouts; every row of the first passes all points, so that what is
-    drawn makes no difference.
-    """
+    """Through both phases, the second of whole rollouts; rows of the first pass all points, so no chance is left."""
     own = (SHORT | {"T2": 2, "points": 2}, SHORTER | {"grad_steps": 3})
     one = replace(settings, output=settings.output / "one", phases=own, batch_size=4, lr=1e-4)
     two = replace(one, output=settings.output / "two", batch_size=2)
