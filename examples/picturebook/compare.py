@@ -52,6 +52,7 @@ class System:
     steps: int | None = None
     guidance_scale: float | None = None
     init: Literal["noise", "masked"] | None = None
+    noise_scale: float | None = None
     solver: Literal["", "lcm", "dpm++"] = ""
     noise: int = 0  # added to each case's seed, NOISES times
     rebuilt: bool = False  # not asked at all: the true picture, through the autoencoder
@@ -81,7 +82,7 @@ NAMES = {"boost20-vs-baseline20": "boost-vs-baseline"}
 class Settings:
     names: tyro.conf.Positional[tuple[str, ...]]
     """Systems, the first against each of the others: names of SYSTEMS, or NAME=LORA for any LoRA as it recommends,
-    or NAME=LORA,init=noise."""
+    or NAME=LORA,init=noise or NAME=LORA,noise_scale=1; without a LoRA (NAME=,noise_scale=0.98) the checkpoint."""
     split: str = "test"
     """Split of PictureBench; test is what is reported, validation is for choosing."""
     limit: int = 240
@@ -99,11 +100,15 @@ class Settings:
 
 
 def system(name: str) -> System:
-    """A system by name, or by NAME=LORA."""
+    """A system by name, or by NAME=LORA and how it is asked."""
     short, equals, asked = name.partition("=")
     if equals:
-        lora, _, init = asked.partition(",init=")
-        return System(lora=lora, init=init or None)
+        lora, *options = asked.split(",")
+        said = dict(option.partition("=")[::2] for option in options)
+        if unknown := sorted(said.keys() - {"init", "noise_scale"}):
+            raise SystemExit(f"{name}: {unknown[0]!r} is nothing to ask; there are init and noise_scale.")
+        noise_scale = float(said["noise_scale"]) if "noise_scale" in said else None
+        return System(lora=lora, init=said.get("init"), noise_scale=noise_scale)
     if short not in SYSTEMS:
         raise SystemExit(f"there is no system {short!r}; there are {', '.join(SYSTEMS)}, or say NAME=LORA.")
     return SYSTEMS[short]
@@ -123,7 +128,8 @@ def run(name: str, settings: Settings, state: PartialState) -> None:
     if not any(todo.values()):
         return
     pipe = open_system(asked, there).to(state.device)
-    options = {"guidance_scale": asked.guidance_scale, "num_inference_steps": asked.steps, "init": asked.init}
+    options = {"guidance_scale": asked.guidance_scale, "num_inference_steps": asked.steps}
+    options |= {"init": asked.init, "noise_scale": asked.noise_scale}
     for task, missing in todo.items():
         mine = missing[state.process_index :: state.num_processes]
         mine = [replace(case, seed=case.seed + asked.noise * NOISES) for case in mine]
