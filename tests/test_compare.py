@@ -53,8 +53,9 @@ def test_a_name_is_a_system_or_any_lora(compare):
     assert compare.system("mine=a/b") == compare.System(lora="a/b")
     assert compare.system("mine=a/b,init=noise") == compare.System(lora="a/b", init="noise")
     assert compare.system("mine=a/b,noise_scale=0.9") == compare.System(lora="a/b", noise_scale=0.9)
-    assert compare.system("calm=,noise_scale=0.98") == compare.System(noise_scale=0.98)
-    with pytest.raises(SystemExit, match="mine=a/b,steps=4: 'steps' is nothing to ask; there are init and noise_scale"):
+    calm = compare.System(guidance_scale=2.0, noise_scale=0.98)
+    assert compare.system("calm=,noise_scale=0.98,guidance_scale=2") == calm
+    with pytest.raises(SystemExit, match="mine=a/b,steps=4: 'steps' is nothing to ask; there are init, guidance_scale"):
         compare.system("mine=a/b,steps=4")
     with pytest.raises(SystemExit, match="there is no system 'fast3'"):
         compare.system("fast3")

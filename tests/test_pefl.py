@@ -124,7 +124,7 @@ def slow_loss(feedback, batch, ends, kind):
             noise = (x - alpha * x0) / sigma if alpha < 1 else torch.zeros_like(x)
             if step > 1:
                 alpha, sigma = shares(times[settings.T - step + 1])
-                x = alpha * x0 + sigma * noise
+                x = alpha * x0 + sigma * noise * settings.noise_scale
         edited = decode(feedback.vae, x0)
         scores = [brightness(edited, None), redness(edited, batch["prompt"][i : i + 1])]
         rewards = [-math.log(1 / (1 + math.exp(-score.item()))) for score in scores]
@@ -152,9 +152,12 @@ def test_the_loss_and_its_gradient_are_the_papers(batch, kind, guidance, monkeyp
     assert (fast - slow).norm() < 1e-3 * slow.norm()
 
 
-@pytest.mark.parametrize(("kind", "grad_steps"), [*((kind, 2) for kind in SCHEDULERS), ("epsilon", 1), ("epsilon", 8)])
-def test_the_gradient_passes_the_last_steps_of_a_whole_rollout(batch, kind, grad_steps):
-    feedback = build(kind, grad_steps=grad_steps)
+WHOLE = [*((kind, 2, 1.0) for kind in SCHEDULERS), ("epsilon", 1, 1.0), ("epsilon", 8, 1.0)]
+
+
+@pytest.mark.parametrize(("kind", "grad_steps", "noise_scale"), [*WHOLE, *((kind, 4, 0.9) for kind in SCHEDULERS)])
+def test_the_gradient_passes_the_last_steps_of_a_whole_rollout(batch, kind, grad_steps, noise_scale):
+    feedback = build(kind, grad_steps=grad_steps, noise_scale=noise_scale)
     terms = feedback.loss(feedback.unet, batch)
     ours = gradients(feedback, terms["loss"])
     reference = slow_loss(feedback, batch, [1, 1, 1], kind)

@@ -58,6 +58,7 @@ class System:
     rebuilt: bool = False  # not asked at all: the true picture, through the autoencoder
 
 
+SCALES = ("guidance_scale", "noise_scale")
 SYSTEMS = {
     "baseline20": System(steps=20),
     "mild20": System(steps=20, guidance_scale=1.5),  # as much as the boost recommends
@@ -82,7 +83,8 @@ NAMES = {"boost20-vs-baseline20": "boost-vs-baseline"}
 class Settings:
     names: tyro.conf.Positional[tuple[str, ...]]
     """Systems, the first against each of the others: names of SYSTEMS, or NAME=LORA for any LoRA as it recommends,
-    or NAME=LORA,init=noise or NAME=LORA,noise_scale=1; without a LoRA (NAME=,noise_scale=0.98) the checkpoint."""
+    or NAME=LORA,init=noise, NAME=LORA,guidance_scale=2,noise_scale=1; without a LoRA (NAME=,noise_scale=0.9) the
+    checkpoint."""
     split: str = "test"
     """Split of PictureBench; test is what is reported, validation is for choosing."""
     limit: int = 240
@@ -105,10 +107,10 @@ def system(name: str) -> System:
     if equals:
         lora, *options = asked.split(",")
         said = dict(option.partition("=")[::2] for option in options)
-        if unknown := sorted(said.keys() - {"init", "noise_scale"}):
-            raise SystemExit(f"{name}: {unknown[0]!r} is nothing to ask; there are init and noise_scale.")
-        noise_scale = float(said["noise_scale"]) if "noise_scale" in said else None
-        return System(lora=lora, init=said.get("init"), noise_scale=noise_scale)
+        if unknown := sorted(said.keys() - {"init", *SCALES}):
+            raise SystemExit(f"{name}: {unknown[0]!r} is nothing to ask; there are init, {', '.join(SCALES)}.")
+        scales = {scale: float(said[scale]) for scale in SCALES if scale in said}
+        return System(lora=lora, init=said.get("init"), **scales)
     if short not in SYSTEMS:
         raise SystemExit(f"there is no system {short!r}; there are {', '.join(SYSTEMS)}, or say NAME=LORA.")
     return SYSTEMS[short]

@@ -47,7 +47,7 @@ __all__ = ["PeflSettings", "fit", "open_features", "open_rewards", "spaced"]
 class PeflSettings(TuneSettings, FeedbackSettings):
     """The settings of feedback learning as a stage."""
 
-    free: ClassVar[frozenset[str]] = TuneSettings.free | {"shown"}
+    free: ClassVar[frozenset[str]] = TuneSettings.free | {"shown", "recommends"}
 
     rewards: dict[str, float]
     """The rewards by name, each with its weight in Eq. 4, as in {aesthetic: 1, alignment: 1}. One of weight 0 is not
@@ -64,9 +64,9 @@ class PeflSettings(TuneSettings, FeedbackSettings):
     timestep_spacing: Literal["", "trailing", "leading", "linspace"] = ""
     """Which steps T steps are; without, as the base has them, since diffusers' own pipelines do not hear of it. What is
     watched has them, too, and a LoRA recommends them. Trailing begins at the noisiest one. (Paper: "step 999")"""
-    noise_scale: float = 1.0
-    """How much of its noise each step hands on where what is tuned is watched, and as its LoRA recommends; a little
-    less than 1 makes up for what few steps err by. Rollouts hand on all of it. (arXiv 2308.15321)"""
+    recommends: dict[str, float] = field(default_factory=dict)
+    """Guidance and noise that a LoRA recommends where they are others than it is watched with: {guidance_scale: 2}. So
+    they can be chosen when it is learnt; the run, started again, only writes it anew. (Ours)"""
     shown: int = 8
     """How many of the held-out rows are shown, in output/validation."""
 
@@ -88,6 +88,10 @@ class PeflSettings(TuneSettings, FeedbackSettings):
             raise ValueError(
                 f"prompted has {unknown[0]!r}, which is no reward; there are {', '.join(dict.fromkeys(known))}."
             )
+        if unknown := sorted(self.recommends.keys() - {"guidance_scale", "noise_scale"}):
+            raise ValueError(f"recommends has {unknown[0]}; a LoRA recommends guidance_scale and noise_scale.")
+        if self.recommends and not self.rank:
+            raise ValueError("recommends is what a LoRA recommends, and rank is 0: all weights are trained.")
 
     def place(self, reward: str) -> str:
         """Where a reward is, by its name."""
@@ -184,6 +188,7 @@ def fit(
         data=edits.extent(),
     )["pefl"]
     skipped.report()
+    pipe.follow(replace(pipe.schedule, **settings.recommends))
     if accelerator.is_main_process:
         recommends = settings.guidance_scale is not None or pipe.schedule != own
         write(pipe.unet, kept, settings, pipe.schedule if recommends else None)

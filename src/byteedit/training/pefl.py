@@ -62,6 +62,9 @@ class FeedbackSettings(Settings):
     """Steps with gradient at the end of a whole rollout; what it ends with is scored, in place of what the one step at
     t' predicts. So each of few steps learns what comes of it, for more time and memory. T: all. 0: the paper's way.
     (DRaFT-K, arXiv 2309.17400)"""
+    noise_scale: float = 1.0
+    """How much of its noise each step hands on in whole rollouts, where what is tuned is watched, and as its LoRA
+    recommends; a little less than 1 makes up for what few steps err by. (arXiv 2308.15321)"""
     reward_shape: Literal["logistic", "hinge", "linear"] = "logistic"
     """The loss of a reward R: -log s(R) (Eq. 2), max(0, margin - R), or -R."""
     margin: float = 2.0
@@ -246,7 +249,8 @@ class Feedback:
 
     def whole(self, unet: nn.Module, condition: Condition, latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """In their place, what whole rollouts end with, (B, 4, h, w), and of which rows, (B,)."""
-        x0 = rollout(unet, self.scheduler, condition, latents, timesteps, grad_steps=self.settings.grad_steps)
+        how = {"grad_steps": self.settings.grad_steps, "noise_scale": self.settings.noise_scale}
+        x0 = rollout(unet, self.scheduler, condition, latents, timesteps, **how)
         return x0.float(), torch.arange(len(x0), device=x0.device)
 
     def judge(

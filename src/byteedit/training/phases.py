@@ -229,6 +229,7 @@ def fit(
         data=edits.extent(),
     )
     skipped.report()
+    pipe.follow(replace(pipe.schedule, **settings.recommends))
     _finish(accelerator, pipe, discriminator, kept, settings)
     return kept, keep_sheet(validate(), settings.output) if watched else {}
 

@@ -9,6 +9,7 @@ from datasets import Dataset
 from byteedit.data.sources import has_splits
 from byteedit.hub import push, write_card
 from byteedit.rewards import CoherenceReward, PreferenceReward
+from byteedit.schedule import Schedule
 from byteedit.training import boost, phases, sft
 from byteedit.training.base import open_base
 from byteedit.training.cards import describe
@@ -25,6 +26,8 @@ LEARNT = {
     "alignment": "Says how well a picture fits its prompt: a `PreferenceReward`, trained on pairs of captions (Eq. 5).",
     "coherence": "Says of every pixel whether it is real or generated: a `CoherenceReward`, trained on masks (Eq. 6).",
 }
+
+WHERE = "byteedit knows that from the file; elsewhere, ask for it in the call."
 
 
 def train_reward(settings: RewardSettings) -> dict[str, float]:
@@ -97,12 +100,22 @@ def train_pefl(settings: boost.PeflSettings, judge: Judge | None = None) -> dict
     judge: measures of its own, as in `boost.fit`; only scripts that may see what no reward was trained on give one.
     """
     accelerator = begin(settings)
-    measures = boost.fit(accelerator, open_base(settings), settings, judge)
+    pipe = open_base(settings)
+    measures = boost.fit(accelerator, pipe, settings, judge)
     followed = ", ".join(f"{name} (weight {weight:g})" for name, weight in settings.rewards.items() if weight)
     summary = f"An inpainting model tuned by ByteEdit's perceptual feedback learning (arXiv 2404.04860) on {followed}."
+    if settings.rank:
+        summary += f" To be used {how(pipe.schedule)}. {WHERE}"
     describe(accelerator, settings, "Boosted inpainting model", summary, measures)
     accelerator.end_training()
     return measures
+
+
+def how(schedule: Schedule) -> str:
+    """The guidance and the noise of a schedule, in words."""
+    scale, noise_scale = schedule.guidance_scale, schedule.noise_scale
+    guided = "without guidance" if scale <= 1 else f"with guidance {scale:g}"
+    return guided + ("" if noise_scale == 1 else f"; each step hands on {noise_scale:g} of its noise (`noise_scale`)")
 
 
 def train_fast(settings: phases.FastSettings, judge: Judge | None = None) -> dict[str, float]:
@@ -116,13 +129,8 @@ def train_fast(settings: phases.FastSettings, judge: Judge | None = None) -> dic
         pipe, discriminator = phases.open_models(phase, kept)
         kept, measures = phases.fit(accelerator, pipe, discriminator, phase, judge)
         own = pipe.schedule
-        guided = "without guidance" if own.guidance_scale <= 1 else f"with guidance {own.guidance_scale:g}"
-        noise = "" if own.noise_scale == 1 else f"; each hands on {own.noise_scale:g} of its noise (`noise_scale`)"
-        calls = f"{own.num_inference_steps} steps, of which the share {own.strength:g} is run, {guided}{noise}"
-        summary = (
-            f"An inpainting model tuned by ByteEdit's acceleration (arXiv 2404.04860) for {calls}. byteedit knows that "
-            "from the file; elsewhere, ask for it in the call."
-        )
+        calls = f"{own.num_inference_steps} steps, of which the share {own.strength:g} is run, {how(own)}"
+        summary = f"An inpainting model tuned by ByteEdit's acceleration (arXiv 2404.04860) for {calls}. {WHERE}"
         describe(accelerator, phase, f"Inpainting model for {phase.T} steps", summary, measures)
         for tracker in accelerator.trackers:
             tracker.finish()
