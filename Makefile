@@ -97,9 +97,11 @@ rewards: $(READY)  ## the three rewards of the picturebook, in .runs/rewards
 
 reproduce-boost: .runs/boost/lora/README.md  ## feedback learning against the checkpoint: win rates, ablations, plot, tables
 	mkdir -p .runs/loras && rm -rf .runs/loras/boost && cp -r .runs/boost/lora .runs/loras/boost
-	$(RUN) $(BOOK)/compare.py boost20 baseline20 mild20 --loras .runs/loras --record
-	$(RUN) $(BOOK)/compare.py mild20 baseline20 --record
-	$(RUN) $(BOOK)/compare.py ceiling baseline20 --record
+	$(RUN) $(BOOK)/compare.py boost20 baseline20 --loras .runs/loras --record
+	$(RUN) $(BOOK)/compare.py boost20 calm20 --limit 120 --loras .runs/loras --key winrate.boost20-vs-calm20 --record
+	$(RUN) $(BOOK)/compare.py calm20 baseline20 --limit 120 --record
+	$(RUN) $(BOOK)/compare.py mild20 baseline20 --limit 120 --record
+	$(RUN) $(BOOK)/compare.py ceiling baseline20 --limit 120 --record
 	$(RUN) $(BOOK)/compare.py boost20 baseline20 --loras .runs/loras --sheet docs/images/boost.png
 	$(MEMORY) $(BIN)/python $(BOOK)/ablate.py boost --record
 	$(RUN) $(BOOK)/best_of.py --record

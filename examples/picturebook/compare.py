@@ -69,7 +69,7 @@ SYSTEMS = {
     "unguided4": System(steps=4, guidance_scale=1.0),
     "boost20": System(lora="boost", steps=20),
     "boost8": System(lora="boost", steps=8),
-    "dpm8": System(lora="boost", steps=8, solver="dpm++"),  # DPM-Solver++, 2M
+    "dpm8": System(lora="boost", steps=8, guidance_scale=1.5, noise_scale=1.0, solver="dpm++"),  # DPM-Solver++, 2M
     "lcm8": System(lora="lcm", steps=8, guidance_scale=1.0, solver="lcm"),
     "lcm4": System(lora="lcm", steps=4, guidance_scale=1.0, solver="lcm"),
     "fast8": System(lora="fast8"),
