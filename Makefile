@@ -92,6 +92,10 @@ rewards: $(READY)  ## the three rewards of the picturebook, in .runs/rewards
 .runs/fast/fast4/lora/README.md: .runs/guidance/lora/README.md .runs/discriminator/reward/README.md
 	$(RUN) examples/train_fast.py $(PRESETS)/fast.yaml
 
+.runs/fast8/fast8/lora/README.md: .runs/fast/fast4/lora/README.md
+	mkdir -p .runs/fast8 && rm -rf .runs/fast8/eight && cp -r .runs/fast/eight .runs/fast8/eight
+	$(RUN) examples/train_fast.py $(PRESETS)/fast8.yaml
+
 .runs/lcm/lora/pytorch_lora_weights.safetensors: .runs/boost/lora/README.md
 	$(RUN) $(BOOK)/train_lcm.py $(PRESETS)/lcm.yaml
 
@@ -110,14 +114,17 @@ reproduce-boost: .runs/boost/lora/README.md  ## feedback learning against the ch
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/feedback_step.py --record
 	$(BIN)/python docs/tables.py
 
-reproduce-fast: .runs/fast/fast4/lora/README.md .runs/lcm/lora/pytorch_lora_weights.safetensors
+reproduce-fast: .runs/fast8/fast8/lora/README.md .runs/lcm/lora/pytorch_lora_weights.safetensors
 reproduce-fast:  ## 8 and 4 steps against 20 and against rivals: win rates, ablations, times, tables
 	mkdir -p .runs/loras && rm -rf .runs/loras/*
 	cp -r .runs/boost/lora .runs/loras/boost && cp -r .runs/lcm/lora .runs/loras/lcm
-	for steps in 8 4; do cp -r .runs/fast/fast$$steps/lora .runs/loras/fast$$steps; done
+	cp -r .runs/fast8/fast8/lora .runs/loras/fast8 && cp -r .runs/fast/fast4/lora .runs/loras/fast4
 	$(RUN) $(BOOK)/compare.py fast8 boost20 baseline20 baseline8 unguided8 lcm8 dpm8 --loras .runs/loras --record
 	$(RUN) $(BOOK)/compare.py fast4 boost20 baseline20 baseline4 unguided4 lcm4 --loras .runs/loras --record
 	$(RUN) $(BOOK)/compare.py unguided8 baseline20 --record
+	$(RUN) $(BOOK)/compare.py boost20 loud20=boost,noise_scale=1 --loras .runs/loras --split validation --limit 60 --key noise.boost20 --record
+	$(RUN) $(BOOK)/compare.py fast8 loud8=fast8,noise_scale=1 --loras .runs/loras --split validation --limit 120 --key noise.fast8 --record
+	$(RUN) $(BOOK)/compare.py fast4 loud4=fast4,noise_scale=1 --loras .runs/loras --split validation --limit 120 --key noise.fast4 --record
 	$(RUN) $(BOOK)/compare.py baseline20 boost20 fast8 fast4 --loras .runs/loras --sheet docs/images/fast.png
 	$(RUN) $(BOOK)/compare.py fast8 boost20 fast4 --loras .runs/loras --split validation
 	$(BIN)/python $(BOOK)/fresh.py fast8 boost20 fast4 --record
