@@ -68,8 +68,12 @@ def test_presets_are_settings_and_the_papers_numbers_stand_in_them():
     assert [(phase.T, phase.T1, phase.T2) for phase in paper.each()] == [(20, 15, 10), (8, 6, 3), (4, 3, 2)]
     assert [phase.output.name for phase in paper.each()] == ["fast20", "fast8", "fast4"]
     assert [(phase.output.name, phase.T, phase.grad_steps, phase.noise_scale) for phase in small.each()] == [
-        ("eight", 8, 0, 1), ("fast8", 8, 8, 0.93), ("fast4", 4, 0, 0.88)
+        ("eight", 8, 0, 1), ("whole", 8, 8, 1), ("fast4", 4, 0, 0.88)
     ]  # fmt: skip
+    eight, fast8 = read(FastSettings, PRESETS["picturebook"].with_name("fast8.yaml")).each()
+    assert eight.course() == small.each()[0].course()  # so its folder can be copied
+    assert (fast8.output.name, fast8.grad_steps, fast8.noise_scale) == ("fast8", 8, 0.93)
+    assert fast8.recommends == {"noise_scale": 0.84}
     assert {phase.init for phase in small.each()} == {"image"}
     assert [(each.weight, each.adversarial_weight) for each in (small, paper)] == [(0.01, 0.015), (0.01, 0.05)]
     assert (small.from_noise, paper.from_noise) == (True, False)
