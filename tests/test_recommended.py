@@ -29,6 +29,7 @@ def test_what_a_lora_recommends_can_be_chosen_when_it_is_learnt(settings):  # no
     ("wrong", "message"),
     [
         ({"recommends": {"steps": 4}}, "recommends has steps; a LoRA recommends guidance_scale and noise_scale"),
+        ({"recommends": {"noise_scale": 0.0}}, "noise_scale is 0.0; give a number above 0"),
         ({"recommends": {"noise_scale": 0.9}, "rank": 0}, "recommends is what a LoRA recommends, and rank is 0"),
     ],
 )

@@ -90,6 +90,7 @@ class PeflSettings(TuneSettings, FeedbackSettings):
             )
         if unknown := sorted(self.recommends.keys() - {"guidance_scale", "noise_scale"}):
             raise ValueError(f"recommends has {unknown[0]}; a LoRA recommends guidance_scale and noise_scale.")
+        replace(Schedule(num_inference_steps=self.T, guidance_scale=1.0), **self.recommends)  # refuses what is no scale
         if self.recommends and not self.rank:
             raise ValueError("recommends is what a LoRA recommends, and rank is 0: all weights are trained.")
 
