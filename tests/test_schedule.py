@@ -73,7 +73,8 @@ def test_a_pipeline_runs_as_many_steps_as_the_rollouts_it_was_tuned_on(pipe):
 def test_a_lora_says_in_its_metadata_what_is_read_from_them():
     assert Schedule.of_lora(json.loads(json.dumps({"unet.r": 2} | FAST.to_lora()))) == FAST
     assert Schedule.of_lora(CALM.to_lora()) == CALM
-    first = {name: value for name, value in FAST.to_lora().items() if name != "schedule.noise_scale"}
+    later = {"schedule.noise_scale", "schedule.guidance_end"}
+    first = {name: value for name, value in FAST.to_lora().items() if name not in later}
     assert Schedule.of_lora(first) == FAST
     assert Schedule.of_lora({"unet.r": 2}) is None
     assert Schedule.of_lora(None) is None
@@ -90,6 +91,7 @@ def test_a_lora_says_in_its_metadata_what_is_read_from_them():
         ({"schedule.init": "noise"}, "init='noise' starts from pure noise, strength=0.75 does not"),
         ({"schedule.timestep_spacing": "even"}, "timestep_spacing is 'even'; give 'trailing'"),
         ({"schedule.noise_scale": 0}, "noise_scale is 0; give a number above 0"),
+        ({"schedule.guidance_end": 0}, "guidance_end is 0; give a share of the steps"),
         ({"schedule.solver": "euler"}, r"does not fit this version of byteedit \(solver\)"),
     ],
 )

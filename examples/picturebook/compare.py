@@ -51,6 +51,7 @@ class System:
     lora: str = ""  # of those that ship, or a folder
     steps: int | None = None
     guidance_scale: float | None = None
+    guidance_end: float | None = None
     init: Literal["noise", "masked"] | None = None
     noise_scale: float | None = None
     solver: Literal["", "lcm", "dpm++"] = ""
@@ -58,7 +59,7 @@ class System:
     rebuilt: bool = False  # not asked at all: the true picture, through the autoencoder
 
 
-SCALES = ("guidance_scale", "noise_scale")
+SCALES = ("guidance_scale", "guidance_end", "noise_scale")
 SYSTEMS = {
     "baseline20": System(steps=20),
     "mild20": System(steps=20, guidance_scale=1.5),  # as the boost is watched in training
@@ -69,7 +70,8 @@ SYSTEMS = {
     "unguided4": System(steps=4, guidance_scale=1.0),
     "boost20": System(lora="boost", steps=20),
     "boost8": System(lora="boost", steps=8),
-    "dpm8": System(lora="boost", steps=8, guidance_scale=1.5, noise_scale=1.0, solver="dpm++"),  # DPM-Solver++, 2M
+    # DPM-Solver++, 2M, guided in all steps
+    "dpm8": System(lora="boost", steps=8, guidance_scale=1.5, guidance_end=1.0, noise_scale=1.0, solver="dpm++"),
     "lcm8": System(lora="lcm", steps=8, guidance_scale=1.0, solver="lcm"),
     "lcm4": System(lora="lcm", steps=4, guidance_scale=1.0, solver="lcm"),
     "fast8": System(lora="fast8"),
@@ -131,8 +133,8 @@ def run(name: str, settings: Settings, state: PartialState) -> None:
     if not any(todo.values()):
         return
     pipe = open_system(asked, there).to(state.device)
-    options = {"guidance_scale": asked.guidance_scale, "num_inference_steps": asked.steps}
-    options |= {"init": asked.init, "noise_scale": asked.noise_scale}
+    options = {"num_inference_steps": asked.steps, "init": asked.init}
+    options |= {scale: getattr(asked, scale) for scale in SCALES}
     for task, missing in todo.items():
         mine = missing[state.process_index :: state.num_processes]
         mine = [replace(case, seed=case.seed + asked.noise * NOISES) for case in mine]

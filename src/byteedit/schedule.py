@@ -32,6 +32,7 @@ class Schedule:
     init: str | None = None  # what is noised where they begin; None: noise at strength 1, else image
     timestep_spacing: str | None = None  # None: as the scheduler has it
     noise_scale: float = 1.0  # how much of its noise each step hands on
+    guidance_end: float = 1.0  # share of the steps that are run after which none is guided, in (0, 1]
 
     def __post_init__(self):
         strength, steps, init = self.strength, self.num_inference_steps, self.init
@@ -54,6 +55,8 @@ class Schedule:
             )
         if not (isinstance(self.noise_scale, Real) and 0 < self.noise_scale < math.inf):
             raise ValueError(f"noise_scale is {self.noise_scale}; give a number above 0, 1 for all of the noise.")
+        if not (isinstance(self.guidance_end, Real) and 0 < self.guidance_end <= 1):
+            raise ValueError(f"guidance_end is {self.guidance_end}; give a share of the steps, above 0 and at most 1.")
 
     @classmethod
     def trained(cls, T: int, T1: int, init: str, timestep_spacing: str | None) -> "Schedule":
@@ -75,7 +78,7 @@ class Schedule:
         said = {name.removeprefix(PREFIX): value for name, value in (metadata or {}).items() if name.startswith(PREFIX)}
         if not said:
             return None
-        said = {"noise_scale": 1.0} | said  # the first LoRAs did not say
+        said = {"noise_scale": 1.0, "guidance_end": 1.0} | said  # the first LoRAs did not say
         known = {field.name for field in fields(cls)}
         if said.keys() != known:
             wrong = ", ".join(sorted(said.keys() ^ known))

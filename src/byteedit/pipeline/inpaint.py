@@ -51,8 +51,8 @@ class ByteEditInpaintPipeline(
     """Edit, erase and outpaint pictures with a Stable-Diffusion-inpainting checkpoint (UNet of 9 channels, or 4).
 
     The components are those of diffusers' `StableDiffusionInpaintPipeline`. `num_inference_steps`, `guidance_scale`,
-    `strength`, `init` and `noise_scale` are the checkpoint's own defaults for a call, written to `model_index.json`; a
-    LoRA may bring others. `schedule` has those that count now.
+    `strength`, `init`, `noise_scale` and `guidance_end` are the checkpoint's own defaults for a call, written to
+    `model_index.json`; a LoRA may bring others. `schedule` has those that count now.
     """
 
     model_cpu_offload_seq = "text_encoder->image_encoder->unet->vae"
@@ -90,6 +90,7 @@ class ByteEditInpaintPipeline(
         strength: float = 1.0,
         init: str | None = None,
         noise_scale: float = 1.0,
+        guidance_end: float = 1.0,
     ):
         super().__init__()
         self.register_modules(
@@ -109,6 +110,7 @@ class ByteEditInpaintPipeline(
             strength=strength,
             init=init,
             noise_scale=noise_scale,
+            guidance_end=guidance_end,
         )
         self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1) if vae is not None else 8
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.vae_scale_factor)
@@ -190,14 +192,15 @@ class ByteEditInpaintPipeline(
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         init: str | None = None,
         noise_scale: float | None = None,
+        guidance_end: float | None = None,
         composite: bool = True,
         **unknown,
     ) -> StableDiffusionPipelineOutput | tuple:
         """Fill the white part of `mask_image` by what `prompt` says, or, without a prompt, by what fits.
 
-        Arguments are those of diffusers' `StableDiffusionInpaintPipeline`, plus `init`, `noise_scale` and `composite`.
-        Here is what differs: None is the checkpoint's own default, or the LoRA's, in `strength`, `num_inference_steps`,
-        `guidance_scale`, `init` and `noise_scale`.
+        Arguments are those of diffusers' `StableDiffusionInpaintPipeline`, plus `init`, `noise_scale`,
+        `guidance_end` and `composite`. Here is what differs: None is the checkpoint's own default, or the LoRA's, in
+        `strength`, `num_inference_steps`, `guidance_scale` and the first three of these.
 
         Args:
             prompt: words, one string or a list. Without, or equal to `negative_prompt`, guidance is off.
@@ -212,6 +215,7 @@ class ByteEditInpaintPipeline(
             else image.
             noise_scale: how much of its noise each step hands on to the next; a little below 1 makes up for what few
             steps err by.
+            guidance_end: share of the steps after which none is guided, in (0, 1]: from there the UNet is asked once.
             composite: paste only the masked part into the picture, matched in colour. False: the model's decode as
             it is.
 
@@ -236,6 +240,7 @@ class ByteEditInpaintPipeline(
             strength=strength,
             init=init,
             noise_scale=noise_scale,
+            guidance_end=guidance_end,
         )
         self._guidance_scale, strength, init = own.guidance_scale, own.strength, own.init
         self._clip_skip, self._cross_attention_kwargs, self._interrupt = clip_skip, cross_attention_kwargs, False
@@ -258,7 +263,7 @@ class ByteEditInpaintPipeline(
         extra = {"noise_scale": own.noise_scale} | self.prepare_extra_step_kwargs(generator, eta)
         self._num_timesteps = len(timesteps)
         with self.progress_bar(total=steps) as bar:
-            on_step = self._observer(bar, callback_on_step_end, callback_on_step_end_tensor_inputs)
+            on_step = self._observer(bar, own, callback_on_step_end, callback_on_step_end_tensor_inputs)
             latents = diffusion.rollout(
                 self.unet, self.scheduler, condition, latents, timesteps, noise=noise, on_step=on_step, **extra
             )

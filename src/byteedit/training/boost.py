@@ -42,6 +42,8 @@ from byteedit.vgg import VGGFeatures
 
 __all__ = ["PeflSettings", "fit", "open_features", "open_rewards", "spaced"]
 
+RECOMMENDED = ("guidance_scale", "guidance_end", "noise_scale")
+
 
 @dataclass(kw_only=True)
 class PeflSettings(TuneSettings, FeedbackSettings):
@@ -65,8 +67,9 @@ class PeflSettings(TuneSettings, FeedbackSettings):
     """Which steps T steps are; without, as the base has them, since diffusers' own pipelines do not hear of it. What is
     watched has them, too, and a LoRA recommends them. Trailing begins at the noisiest one. (Paper: "step 999")"""
     recommends: dict[str, float] = field(default_factory=dict)
-    """Guidance and noise that a LoRA recommends where they are others than it is watched with: {guidance_scale: 2}. So
-    they can be chosen when it is learnt; the run, started again, only writes it anew. (Ours)"""
+    """What of guidance (`guidance_scale`, `guidance_end`) and noise (`noise_scale`) a LoRA recommends that it is not
+    watched with: {guidance_scale: 2}. So they can be chosen when it is learnt; the run, started again, only writes it
+    anew. (Ours)"""
     shown: int = 8
     """How many of the held-out rows are shown, in output/validation."""
 
@@ -88,8 +91,8 @@ class PeflSettings(TuneSettings, FeedbackSettings):
             raise ValueError(
                 f"prompted has {unknown[0]!r}, which is no reward; there are {', '.join(dict.fromkeys(known))}."
             )
-        if unknown := sorted(self.recommends.keys() - {"guidance_scale", "noise_scale"}):
-            raise ValueError(f"recommends has {unknown[0]}; a LoRA recommends guidance_scale and noise_scale.")
+        if unknown := sorted(self.recommends.keys() - set(RECOMMENDED)):
+            raise ValueError(f"recommends has {unknown[0]}; a LoRA recommends {', '.join(RECOMMENDED)}.")
         replace(Schedule(num_inference_steps=self.T, guidance_scale=1.0), **self.recommends)  # refuses what is no scale
         if self.recommends and not self.rank:
             raise ValueError("recommends is what a LoRA recommends, and rank is 0: all weights are trained.")

@@ -113,8 +113,10 @@ def train_pefl(settings: boost.PeflSettings, judge: Judge | None = None) -> dict
 
 def how(schedule: Schedule) -> str:
     """The guidance and the noise of a schedule, in words."""
-    scale, noise_scale = schedule.guidance_scale, schedule.noise_scale
+    scale, end, noise_scale = schedule.guidance_scale, schedule.guidance_end, schedule.noise_scale
     guided = "without guidance" if scale <= 1 else f"with guidance {scale:g}"
+    if scale > 1 and end < 1:
+        guided += f" in the first {100 * end:g} % of the steps (`guidance_end`)"
     return guided + ("" if noise_scale == 1 else f"; each step hands on {noise_scale:g} of its noise (`noise_scale`)")
 
 
