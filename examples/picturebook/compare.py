@@ -63,7 +63,7 @@ SCALES = ("guidance_scale", "guidance_end", "noise_scale")
 SYSTEMS = {
     "baseline20": System(steps=20),
     "mild20": System(steps=20, guidance_scale=1.5),  # as the boost is watched in training
-    "calm20": System(steps=20, guidance_scale=2.0, noise_scale=0.93),  # as the boost recommends
+    "calm20": System(steps=20, guidance_scale=3.0, guidance_end=0.5, noise_scale=0.9),  # as the boost recommends
     "baseline8": System(steps=8),
     "baseline4": System(steps=4),
     "unguided8": System(steps=8, guidance_scale=1.0),  # as fast8 is asked
