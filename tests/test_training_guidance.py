@@ -32,8 +32,7 @@ def test_what_learns_with_less_of_the_prompt_is_right_where_it_is_guided():
 
 @KINDS
 def test_guidance_is_absorbed_where_there_is_a_prompt_and_the_answer_without_stays(kind):
-    stage, unet, batch = stage_of(kind, absorbed_guidance=2.0, guidance_end=0.6), build_unet(), three_rows()
-    batch["time"] = torch.tensor([0.4, 0.9, 0.39])
+    stage, unet, batch = stage_of(kind, absorbed_guidance=2.0), build_unet(), three_rows()
     asked = []
     unet.register_forward_hook(lambda unet, args, kwargs, out: asked.append((kwargs, out[0])), with_kwargs=True)
     loss = stage.loss(unet, batch)["loss"]
@@ -42,7 +41,7 @@ def test_guidance_is_absorbed_where_there_is_a_prompt_and_the_answer_without_sta
     assert torch.equal(theirs["encoder_hidden_states"], words(["", "", ""]))
     assert not plain.requires_grad
     answers = []
-    for row, scale in enumerate([2, 1, 1]):  # the prompts are "a", "", "bb"; the last is not noisy enough
+    for row, scale in enumerate([2, 1, 2]):  # the prompts are "a", "", "bb"
         answers.append(plain[row] + (answer[row] - plain[row]) / scale)
     assert torch.equal(answers[1], answer[1])
     x0, _ = stage.begin(batch)
@@ -88,5 +87,3 @@ def test_what_is_to_go_on_must_be_there(base, tmp_path):
 def test_guidance_below_none_is_refused():
     with pytest.raises(ValueError, match="absorbed_guidance is -2; give a number from 1"):
         settings_for("run", absorbed_guidance=-2)
-    with pytest.raises(ValueError, match="guidance_end is 0; give a share"):
-        settings_for("run", guidance_end=0)

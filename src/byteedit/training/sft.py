@@ -51,9 +51,6 @@ class InpaintSettings(TuneSettings):
     absorbed_guidance: float = 1.0
     """Guidance that the model is to have by itself, asked once a step: it learns from the pictures with so many times
     less of what the prompt adds to its answer. 1: none, which is plain denoising. (arXiv 2501.15420)"""
-    guidance_end: float = 1.0
-    """Share of the schedule, from pure noise on, that absorbs it; what is less noisy learns plain denoising. (Ours,
-    after guidance in an interval, arXiv 2404.07724)"""
 
     def __post_init__(self):
         super().__post_init__()
@@ -61,10 +58,6 @@ class InpaintSettings(TuneSettings):
             raise ValueError(f"outside is {self.outside}; give a weight of 0 or more.")
         if not self.absorbed_guidance >= 1:
             raise ValueError(f"absorbed_guidance is {self.absorbed_guidance}; give a number from 1, which is none, up.")
-        if not 0 < self.guidance_end <= 1:
-            raise ValueError(
-                f"guidance_end is {self.guidance_end}; give a share of the schedule, above 0 and at most 1."
-            )
 
 
 def target(kind: str, x0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -147,7 +140,7 @@ class Denoising:
         noisy = wide["alpha"] * x0 + wide["sigma"] * batch["noise"]  # (B, 4, h, w)
         output = predict(unet, self.scheduler, noisy, t, condition).float()
         if self.settings.absorbed_guidance > 1:
-            output = less_of_the_prompt(output, *self.unprompted(unet, noisy, t, condition, batch))
+            output = less_of_the_prompt(output, *self.unprompted(unet, noisy, t, condition, batch["prompt"]))
         wanted, inside = target(self.kind, x0, batch["noise"], **wide), condition.mask
         each = denoising_loss(output, wanted, inside + self.settings.outside * (1 - inside))  # (B,)
         if self.settings.min_snr:
@@ -164,15 +157,14 @@ class Denoising:
 
     @torch.no_grad()
     def unprompted(
-        self, unet: nn.Module, noisy: Tensor, t: Tensor, condition: Condition, batch: Batch
+        self, unet: nn.Module, noisy: Tensor, t: Tensor, condition: Condition, prompt: list[str]
     ) -> tuple[Tensor, Tensor]:
         """The model's own answer to the empty prompt, (B, 4, h, w); and what each row is to absorb, (B,): those with a
-        prompt, where they are noisy enough, the guidance, others nothing."""
+        prompt the guidance, others nothing."""
         empty = self.encode_text([""]).expand_as(condition.text)
         plain = predict(unet, self.scheduler, noisy, t, replace(condition, text=empty)).float()
-        asked = torch.tensor([bool(words) for words in batch["prompt"]], device=plain.device)
-        guided = asked & (batch["time"] >= 1 - self.settings.guidance_end)
-        return plain, torch.where(guided, self.settings.absorbed_guidance, 1.0)
+        scale = [self.settings.absorbed_guidance if words else 1.0 for words in prompt]
+        return plain, torch.tensor(scale, device=plain.device)
 
     def timestep(self, time: Tensor) -> Tensor:
         """Times (B,) in [0, 1) as the scheduler counts them: whole steps, or for a flow 1000 times the time."""
