@@ -62,7 +62,8 @@ def test_pictures_form_before_they_are_made_and_equal_the_command_line_s(model, 
     assert np.array_equal(np.asarray(Image.open("out.png")), np.asarray(made[1].image))
 
 
-def test_the_guess_of_the_last_step_is_the_picture(pipe, scene, tmp_path):
+@pytest.mark.parametrize("guidance_end", [1.0, 0.4])
+def test_the_guess_of_the_last_step_is_the_picture(pipe, scene, tmp_path, guidance_end):
     from byteedit.app.watching import Watch
 
     seen = []
@@ -74,7 +75,8 @@ def test_the_guess_of_the_last_step_is_the_picture(pipe, scene, tmp_path):
 
     photo, mask = scene(64, 64)
     with Remembering(pipe, windows(Edit(), photo, mask, (64, 64)), lambda _: None, tmp_path / "stop") as watch:
-        pipe("a red boat", photo, mask, num_inference_steps=3, callback_on_step_end=watch)
+        how = {"num_inference_steps": 3, "guidance_end": guidance_end}
+        pipe("a red boat", photo, mask, callback_on_step_end=watch, **how)
     guess, latents = seen[-1]
     assert len(seen) == 3
     assert torch.allclose(guess, latents, atol=1e-3)
