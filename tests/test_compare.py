@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 import byteedit
@@ -59,6 +60,12 @@ def test_a_name_is_a_system_or_any_lora(compare):
         compare.system("mine=a/b,steps=4")
     with pytest.raises(SystemExit, match="there is no system 'fast3'"):
         compare.system("fast3")
+
+
+def test_the_checkpoint_is_asked_as_the_boost_recommends(compare):
+    preset = EXAMPLE.parents[1] / "configs" / "picturebook" / "boost.yaml"
+    asked = {scale: getattr(compare.SYSTEMS["calm20"], scale) for scale in compare.SCALES}
+    assert asked == yaml.safe_load(preset.read_text())["recommends"]
 
 
 def test_a_pair_is_filed_as_the_tables_name_it(compare):
