@@ -7,7 +7,7 @@ Source: ByteEdit (arXiv 2404.04860), Eqs. 2 to 4; hinge and linear rewards as Un
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -17,16 +17,12 @@ from torch import Tensor, nn
 
 from byteedit.diffusion import Condition, decode, encode, predict, rollout, signal_and_noise, x0_of
 from byteedit.rewards import Reward
+from byteedit.training.approach import approach
 from byteedit.training.batches import Batch, Row
 from byteedit.training.losses import differentiate_in_parts, feature_loss, pixel_loss, reward_loss
 from byteedit.training.settings import Settings
 
-__all__ = [
-    "Feedback",
-    "FeedbackSettings",
-    "approach",
-    "draw_points",
-]
+__all__ = ["Feedback", "FeedbackSettings", "draw_points"]
 
 Features = Callable[[Tensor], list[Tensor]]
 """image (B, 3, H, W) in [-1, 1] -> the outputs of some layers, each (B, ...)."""
@@ -51,6 +47,8 @@ class FeedbackSettings(Settings):
     rollout_guidance: float = 1.0
     """Guidance of the rollout and of its step with gradient, away from the empty prompt: they then see what inference
     with guidance does, at twice the time. 1: none. (Ours; the paper speaks of none)"""
+    rollout_guidance_end: float = 1.0
+    """Share of the T steps, in (0, 1], after which whole rollouts have no guidance, as `guidance_end` of a call."""
     points: int = 1
     """Steps with gradient that each rollout passes."""
     sampling: Literal["stratified", "uniform"] = "stratified"
@@ -100,6 +98,10 @@ class FeedbackSettings(Settings):
             raise ValueError(f"noise_share is {self.noise_share}; it is a share of the steps, from 0 to 1.")
         if not self.rollout_guidance >= 1:
             raise ValueError(f"rollout_guidance is {self.rollout_guidance}; give a number from 1, which is none, up.")
+        if not 0 < self.rollout_guidance_end <= 1:
+            raise ValueError(f"rollout_guidance_end is {self.rollout_guidance_end}; give a share above 0, at most 1.")
+        if self.rollout_guidance_end < 1 and not self.grad_steps:
+            raise ValueError(f"rollout_guidance_end is {self.rollout_guidance_end}, of whole rollouts; set grad_steps.")
         if not self.outside >= 0:
             raise ValueError(f"outside is {self.outside}; give a weight of 0 or more.")
         shares = self.point_weights or (1.0,) * self.T2
@@ -132,38 +134,6 @@ def draw_points(batch: int, settings: FeedbackSettings) -> Tensor:  # (B, points
     ends = weights.cumsum(0) / weights.sum()
     places = first[:, None].double() + torch.arange(count) / count
     return torch.bucketize(places, ends[:-1], right=True) + 1
-
-
-@torch.no_grad()
-def approach(
-    unet: nn.Module, scheduler, condition: Condition, latents: Tensor, timesteps: Tensor, points: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Denoise every row to its points, without gradient; a row that has passed its last one is left out.
-
-    latents (B, 4, h, w) at the first of timesteps (S,), points (B, K) in 1..S counted from the end. Returns, for N = BK
-    points, the latents there (N, 4, h, w), their steps (N,) and their rows (N,), the noisiest steps first.
-    """
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
-    left = torch.arange(len(latents), device=latents.device)
-
-    def visit(step: int, latents: Tensor) -> Tensor:
-        """Keep the latents of rows that have a point here; tells which have more to come."""
-        here = (points[left] == step).any(1)
-        found.append((latents[here], torch.full_like(left[here], step), left[here]))
-        return (points[left] < step).any(1)
-
-    def on_step(i: int, t: Tensor, latents: Tensor, condition: Condition):
-        nonlocal left
-        more = visit(len(timesteps) - i - 1, latents)
-        left = left[more]
-        return latents[more], condition.rows(more) if more.any() else None
-
-    points = points.to(latents.device)
-    more = visit(len(timesteps), latents)
-    left = left[more]
-    if more.any():
-        rollout(unet, scheduler, condition.rows(more), latents[more], timesteps, on_step=on_step)
-    return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
 
 
 class Feedback:
@@ -249,8 +219,17 @@ class Feedback:
 
     def whole(self, unet: nn.Module, condition: Condition, latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """In their place, what whole rollouts end with, (B, 4, h, w), and of which rows, (B,)."""
-        how = {"grad_steps": self.settings.grad_steps, "noise_scale": self.settings.noise_scale}
-        x0 = rollout(unet, self.scheduler, condition, latents, timesteps, **how)
+        settings = self.settings
+        how = {"grad_steps": settings.grad_steps, "noise_scale": settings.noise_scale}
+        guided = max(round(settings.rollout_guidance_end * settings.T), 1)  # of all T steps, the first of which
+        guided -= settings.T - len(timesteps)  # are left out where it does not begin with noise
+        alone = replace(condition, negative=None)
+
+        def on_step(i: int, t: Tensor, latents: Tensor, _: Condition) -> tuple[Tensor, Condition]:
+            return latents, condition if i + 1 < guided else alone
+
+        first = condition if guided > 0 else alone
+        x0 = rollout(unet, self.scheduler, first, latents, timesteps, on_step=on_step, **how)
         return x0.float(), torch.arange(len(x0), device=x0.device)
 
     def judge(
