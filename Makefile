@@ -82,6 +82,9 @@ rewards: $(READY)  ## the three rewards of the picturebook, in .runs/rewards
 .runs/boost/lora/README.md: .runs/data/hidden/validation.parquet
 	$(RUN) $(BOOK)/train_boost.py $(PRESETS)/boost.yaml
 
+.runs/boost_whole/lora/README.md: .runs/boost/lora/README.md
+	$(RUN) $(BOOK)/train_boost.py $(PRESETS)/boost_whole.yaml
+
 .runs/guidance/lora/README.md: .runs/boost/lora/README.md
 	$(RUN) examples/train_inpaint.py $(PRESETS)/guidance.yaml
 
@@ -99,8 +102,8 @@ rewards: $(READY)  ## the three rewards of the picturebook, in .runs/rewards
 .runs/lcm/lora/pytorch_lora_weights.safetensors: .runs/boost/lora/README.md
 	$(RUN) $(BOOK)/train_lcm.py $(PRESETS)/lcm.yaml
 
-reproduce-boost: .runs/boost/lora/README.md  ## feedback learning against the checkpoint: win rates, ablations, plot, tables
-	mkdir -p .runs/loras && rm -rf .runs/loras/boost && cp -r .runs/boost/lora .runs/loras/boost
+reproduce-boost: .runs/boost_whole/lora/README.md  ## feedback learning against the checkpoint: win rates, ablations, plot, tables
+	mkdir -p .runs/loras && rm -rf .runs/loras/boost && cp -r .runs/boost_whole/lora .runs/loras/boost
 	$(RUN) $(BOOK)/compare.py boost20 baseline20 --loras .runs/loras --record
 	$(RUN) $(BOOK)/compare.py boost20 calm20 --limit 120 --loras .runs/loras --key winrate.boost20-vs-calm20 --record
 	$(RUN) $(BOOK)/compare.py calm20 baseline20 --limit 120 --record
@@ -114,10 +117,11 @@ reproduce-boost: .runs/boost/lora/README.md  ## feedback learning against the ch
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/feedback_step.py --record
 	$(BIN)/python docs/tables.py
 
-reproduce-fast: .runs/fast8/fast8/lora/README.md .runs/lcm/lora/pytorch_lora_weights.safetensors
+reproduce-fast: .runs/boost_whole/lora/README.md .runs/fast8/fast8/lora/README.md
+reproduce-fast: .runs/lcm/lora/pytorch_lora_weights.safetensors
 reproduce-fast:  ## 8 and 4 steps against 20 and against rivals: win rates, ablations, times, tables
 	mkdir -p .runs/loras && rm -rf .runs/loras/*
-	cp -r .runs/boost/lora .runs/loras/boost && cp -r .runs/lcm/lora .runs/loras/lcm
+	cp -r .runs/boost_whole/lora .runs/loras/boost && cp -r .runs/lcm/lora .runs/loras/lcm
 	cp -r .runs/fast8/fast8/lora .runs/loras/fast8 && cp -r .runs/fast/fast4/lora .runs/loras/fast4
 	$(RUN) $(BOOK)/compare.py fast8 boost20 baseline20 baseline8 unguided8 lcm8 dpm8 --loras .runs/loras --record
 	$(RUN) $(BOOK)/compare.py fast4 boost20 baseline20 baseline4 unguided4 lcm4 --loras .runs/loras --record

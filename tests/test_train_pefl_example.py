@@ -12,6 +12,7 @@ from PIL import Image
 
 import byteedit
 from byteedit.cli import main as command
+from byteedit.schedule import Schedule
 from byteedit.training.adapters import LoraSettings, add_lora, save_lora
 from byteedit.training.boost import PeflSettings
 from byteedit.training.run import train_pefl
@@ -21,6 +22,7 @@ from toy_rewards import preference
 from toy_training import fresh  # noqa: F401
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "train_pefl.py"
+BOOST = ("boost", "boost_whole")
 PRESETS = {name: EXAMPLE.parent / "configs" / name / "pefl.yaml" for name in ("picturebook", "sd15")}
 TINY = """
 size: 16
@@ -114,6 +116,16 @@ def test_the_unifl_preset_is_the_papers_but_for_what_it_says():
     unifl = read(PeflSettings, PRESETS["sd15"].with_name("pefl_unifl.yaml"), ["lr=1e-5"])
     said = {"T1": 10, "T2": 6, "reward_shape": "hinge", "output": Path(".runs/sd15/pefl_unifl"), "lr": 1e-5}
     assert unifl == replace(paper, **said)
+
+
+def test_whole_rollouts_of_the_boost_are_asked_as_it_recommends():
+    before, whole = (read(PeflSettings, PRESETS["picturebook"].with_name(f"{name}.yaml")) for name in BOOST)
+    assert whole.tuned == f"{before.output}/lora"
+    assert whole.recommends == before.recommends
+    used = Schedule(num_inference_steps=20, **whole.recommends).asked(num_inference_steps=whole.T)
+    assert (whole.rollout_guidance, whole.rollout_guidance_end) == (used.guidance_scale, used.guidance_end)
+    assert whole.noise_scale == pytest.approx(used.noise_scale, abs=0.005)
+    assert whole.grad_steps == whole.T
 
 
 def test_the_picturebooks_lora_is_3_mb_at_most(tmp_path):

@@ -1,6 +1,7 @@
 """The checkpoint that is tuned: opened for training; its text, sizes and noise as in the pipeline and diffusers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,22 @@ def test_a_share_of_a_lora_is_written_and_counts_so_much(pipe, tmp_path, share):
     change = layer.get_delta_weight("part")
     up, down = (kept[f"conv_in.lora_{side}.default.weight"].flatten(1) for side in "BA")
     torch.testing.assert_close(change.flatten(1), share * up @ down)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_a_share_may_lead_away_from_the_lora_that_it_began_with(pipe, tmp_path, share):
+    pipe.save_pretrained(tmp_path / "base")
+    first, second = (settings_for(base=str(tmp_path / "base"), rank=2, output=tmp_path / n) for n in "12")
+    unet = open_base(first).unet
+    names = [name for name in unet.state_dict() if "lora" in name]
+    begun, kept = ({name: torch.randn_like(unet.state_dict()[name]) for name in names} for _ in range(2))
+    write(unet, begun, first)
+    further = replace(second, tuned=str(first.written), share=share, share_from="tuned")
+    written = write(open_base(further).unet, kept, further).state_dict()
+    for name in names:
+        torch.testing.assert_close(written[name], (1 - share) * begun[name] + share * kept[name])
+    with pytest.raises(ValueError, match="share_from is tuned, and tuned is empty"):
+        replace(second, share=0.5, share_from="tuned")
 
 
 def test_pictures_take_the_models_size(pipe):

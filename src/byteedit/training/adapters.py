@@ -7,15 +7,16 @@ Source: LoRA (arXiv 2106.09685).
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
-from torch import nn
+from torch import Tensor, nn
 
 from byteedit.schedule import Schedule
 
-__all__ = ["LoraSettings", "add_lora", "fill_lora", "save_lora"]
+__all__ = ["LoraSettings", "add_lora", "fill_lora", "lora_halfway", "save_lora"]
 
 NAME = "default"  # of the adapter in training; who loads the file chooses another
 FILE = "pytorch_lora_weights.safetensors"
@@ -65,11 +66,10 @@ def fill_lora(unet: nn.Module, source: str | Path) -> None:
     Raises:
         ValueError: that one has other layers, another rank, or another alpha.
     """
-    state, _, metadata = StableDiffusionLoraLoaderMixin.lora_state_dict(str(source), return_lora_metadata=True)
-    layers = {name.removeprefix("unet."): value for name, value in state.items()}
+    layers, metadata = read_lora(source)
     ours, config = get_peft_model_state_dict(unet, adapter_name=NAME), unet.peft_config[NAME]
     shapes = [{name: value.shape for name, value in each.items()} for each in (ours, layers)]
-    alpha = (metadata or {}).get("unet.lora_alpha", config.lora_alpha)
+    alpha = metadata.get("unet.lora_alpha", config.lora_alpha)
     if shapes[0] != shapes[1] or alpha != config.lora_alpha:
         rank = next((len(value) for name, value in layers.items() if "lora_A" in name), "unknown")
         raise ValueError(
@@ -77,6 +77,18 @@ def fill_lora(unet: nn.Module, source: str | Path) -> None:
             f"{config.lora_alpha} and the layers in targets; set rank, alpha and targets as it was trained with."
         )
     set_peft_model_state_dict(unet, layers, adapter_name=NAME)
+
+
+def lora_halfway(kept: dict[str, Tensor], source: str | Path, share: float) -> dict[str, Tensor]:
+    """Weights of a LoRA in training, by the UNet's names, so far from those of the saved one that they began with."""
+    begun, _ = read_lora(source)
+    return {name: begun[name.replace(f".{NAME}.", ".")].to(value).lerp(value, share) for name, value in kept.items()}
+
+
+def read_lora(source: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights of a saved LoRA, by peft's names, and its metadata: of a folder, a file or a hub name."""
+    state, _, metadata = StableDiffusionLoraLoaderMixin.lora_state_dict(str(source), return_lora_metadata=True)
+    return {name.removeprefix("unet."): value for name, value in state.items()}, metadata or {}
 
 
 def save_lora(

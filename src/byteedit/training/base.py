@@ -7,7 +7,7 @@ UNet, what requires a gradient is trained. It must have 9 channels, to see the m
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
 from byteedit.hub import MODEL_NAME
 from byteedit.schedule import Schedule
-from byteedit.training.adapters import LoraSettings, add_lora, fill_lora, save_lora
+from byteedit.training.adapters import LoraSettings, add_lora, fill_lora, lora_halfway, save_lora
 from byteedit.training.batches import Batch, Row
 from byteedit.training.items import Items, ItemSettings, Then
 from byteedit.training.settings import Settings
@@ -47,7 +47,7 @@ __all__ = [
 class TuneSettings(ItemSettings, LoraSettings):
     """The settings of a stage that tunes an inpainting model. With a rank, a LoRA is trained, else all of the UNet."""
 
-    free: ClassVar[frozenset[str]] = Settings.free | {"share", "half", "push"}
+    free: ClassVar[frozenset[str]] = Settings.free | {"share", "share_from", "half", "push"}
 
     base: str
     """Checkpoint that is tuned, in diffusers layout: a folder, a hub name, or picturebook for the one that ships."""
@@ -64,6 +64,8 @@ class TuneSettings(ItemSettings, LoraSettings):
     """How much of what a LoRA has learnt is written, and measured so, in (0, 1]: with 0.5, weights halfway between the
     base's and what they became, also where the LoRA began as another's. What is watched in training is all of it.
     (WiSE-FT, arXiv 2109.01903)"""
+    share_from: Literal["base", "tuned"] = "base"
+    """Whose weights those are that a share leads away from: the base's, or those of the LoRA `tuned`."""
     half: bool = False
     """Write the finished weights in float16, half as large; they are measured as written."""
     push: str = ""
@@ -76,6 +78,8 @@ class TuneSettings(ItemSettings, LoraSettings):
             raise ValueError(f"share is {self.share}; give more than 0, and at most 1 for all that was learnt.")
         if self.share < 1 and not self.rank:
             raise ValueError(f"share is {self.share}, which is for a LoRA; set a rank, or leave share at 1.")
+        if self.share_from == "tuned" and not self.tuned:
+            raise ValueError("share_from is tuned, and tuned is empty; say which LoRA this one goes on from.")
 
     @property
     def written(self) -> Path:
@@ -191,7 +195,10 @@ def held_out_batches(edits: Edits, items: Items, settings: TuneSettings, skipped
 
 def as_written(kept: dict[str, Tensor], settings: TuneSettings) -> dict[str, Tensor]:
     """Weights as they will be read: a share of a LoRA, rounded if the settings say so."""
-    kept = {name: value * settings.share if "lora_B" in name else value for name, value in kept.items()}
+    if settings.share_from == "tuned":
+        kept = lora_halfway(kept, settings.tuned, settings.share)
+    else:
+        kept = {name: value * settings.share if "lora_B" in name else value for name, value in kept.items()}
     return {name: value.half().float() for name, value in kept.items()} if settings.half else kept
 
 
