@@ -106,6 +106,7 @@ reproduce-boost: .runs/boost_whole/lora/README.md  ## feedback learning against 
 	mkdir -p .runs/loras && rm -rf .runs/loras/boost && cp -r .runs/boost_whole/lora .runs/loras/boost
 	$(RUN) $(BOOK)/compare.py boost20 baseline20 --loras .runs/loras --record
 	$(RUN) $(BOOK)/compare.py boost20 calm20 --limit 120 --loras .runs/loras --key winrate.boost20-vs-calm20 --record
+	$(RUN) $(BOOK)/compare.py boost20 steps20=.runs/boost/lora --loras .runs/loras --key winrate.boost20-vs-steps20 --record
 	$(RUN) $(BOOK)/compare.py calm20 baseline20 --limit 120 --record
 	$(RUN) $(BOOK)/compare.py mild20 baseline20 --limit 120 --record
 	$(RUN) $(BOOK)/compare.py ceiling baseline20 --limit 120 --record
