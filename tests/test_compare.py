@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import os
+import runpy
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate import PartialState
 from PIL import Image
 
 import byteedit
@@ -19,6 +23,7 @@ from byteedit.evaluation.systems import answers
 from byteedit.schedule import Schedule
 from byteedit.training.adapters import LoraSettings, add_lora, save_lora
 from conftest import build_unet, build_vae
+from toy_training import FORKS, group
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "picturebook" / "compare.py"
 
@@ -177,3 +182,23 @@ def test_two_systems_are_judged_and_shown(compare, tmp_path, monkeypatch, capsys
     assert Image.open(tmp_path / "sheet.png").size == (3 * 130, 15 + 3 * 143)
     with pytest.raises(SystemExit, match="name two"):
         compare.main(compare.Settings(names=("boost20",), key="k"))
+
+
+def finish(environment, folder):
+    """A process of a comparison's end: the first still files figures when the others have nothing more to do."""
+    os.environ.update(environment)
+    compare = runpy.run_path(str(EXAMPLE), run_name="compare")
+    if PartialState(cpu=True).is_main_process:
+        time.sleep(1)
+        (folder / "filed").touch()
+    compare["leave_together"]()
+    sys.exit(not (folder / "filed").exists())
+
+
+def test_no_process_leaves_before_the_figures_are_filed(tmp_path):
+    processes = [FORKS.Process(target=finish, args=(rank, tmp_path)) for rank in group(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]

@@ -83,3 +83,4 @@ def worth(line: dict) -> float:
 
 if __name__ == "__main__":
     main(tyro.cli(Settings, description=__doc__))
+    compare.leave_together()

@@ -125,3 +125,4 @@ def climb(
 
 if __name__ == "__main__":
     main(tyro.cli(Settings, description=__doc__))
+    compare.leave_together()

@@ -255,5 +255,14 @@ def main(settings: Settings) -> None:
         draw(settings.names, settings).save(settings.sheet, optimize=True)
 
 
+def leave_together() -> None:
+    """End this process once all others have come here, too: torchrun stops them all where one ends badly, as one can
+    whose group is still there when it ends."""
+    state = PartialState(cpu=not torch.accelerator.is_available())
+    state.wait_for_everyone()
+    state.destroy_process_group()
+
+
 if __name__ == "__main__":
     main(tyro.cli(Settings, description=__doc__))
+    leave_together()

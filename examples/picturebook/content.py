@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import tyro
+from compare import leave_together
 from experts import answered, answers, begin, with_true
 from PIL import Image
 
@@ -76,3 +77,4 @@ def main(settings: Settings) -> None:
 
 if __name__ == "__main__":
     main(tyro.cli(Settings, description=__doc__))
+    leave_together()

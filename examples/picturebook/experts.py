@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import tyro
 from accelerate import PartialState
+from compare import leave_together
 from diffusers import AutoencoderKL
 from PIL import Image
 
@@ -198,3 +199,4 @@ def answered(folder: Path) -> datasets.Dataset:
 
 if __name__ == "__main__":
     main(tyro.cli(Settings, description=__doc__))
+    leave_together()
