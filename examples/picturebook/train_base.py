@@ -104,7 +104,7 @@ class Pool:
             "mask": self.masks[slots].float(),
             "input_ids": self.ids[slots].long(),
         }
-        return {k: v.to(self.device) for k, v in batch.items()}
+        return {k: v.to(self.accelerator.device) for k, v in batch.items()}
 
 
 def _window(item: Item) -> tuple[int, int, int]:
