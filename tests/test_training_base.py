@@ -64,6 +64,8 @@ def test_a_share_may_lead_away_from_the_lora_that_it_began_with(pipe, tmp_path, 
         torch.testing.assert_close(written[name], (1 - share) * begun[name] + share * kept[name])
     with pytest.raises(ValueError, match="share_from is tuned, and tuned is empty"):
         replace(second, share=0.5, share_from="tuned")
+    with pytest.raises(ValueError, match="share_from is tuned, which is for a LoRA; set a rank"):
+        replace(further, share=1.0, rank=0)
 
 
 def test_pictures_take_the_models_size(pipe):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from byteedit.schedule import Schedule
 
-__all__ = ["LoraSettings", "add_lora", "fill_lora", "lora_halfway", "save_lora"]
+__all__ = ["LoraSettings", "add_lora", "fill_lora", "lora_between", "save_lora"]
 
 NAME = "default"  # of the adapter in training; who loads the file chooses another
 FILE = "pytorch_lora_weights.safetensors"
@@ -79,8 +79,8 @@ def fill_lora(unet: nn.Module, source: str | Path) -> None:
     set_peft_model_state_dict(unet, layers, adapter_name=NAME)
 
 
-def lora_halfway(kept: dict[str, Tensor], source: str | Path, share: float) -> dict[str, Tensor]:
-    """Weights of a LoRA in training, by the UNet's names, so far from those of the saved one that they began with."""
+def lora_between(kept: dict[str, Tensor], source: str | Path, share: float) -> dict[str, Tensor]:
+    """Weights, a `share` of the way from the saved LoRA that they began with to their own, by the UNet's names."""
     begun, _ = read_lora(source)
     return {name: begun[name.replace(f".{NAME}.", ".")].to(value).lerp(value, share) for name, value in kept.items()}
 

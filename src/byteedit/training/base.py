@@ -23,7 +23,7 @@ from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
 from byteedit.hub import MODEL_NAME
 from byteedit.schedule import Schedule
-from byteedit.training.adapters import LoraSettings, add_lora, fill_lora, lora_halfway, save_lora
+from byteedit.training.adapters import LoraSettings, add_lora, fill_lora, lora_between, save_lora
 from byteedit.training.batches import Batch, Row
 from byteedit.training.items import Items, ItemSettings, Then
 from byteedit.training.settings import Settings
@@ -80,6 +80,8 @@ class TuneSettings(ItemSettings, LoraSettings):
             raise ValueError(f"share is {self.share}, which is for a LoRA; set a rank, or leave share at 1.")
         if self.share_from == "tuned" and not self.tuned:
             raise ValueError("share_from is tuned, and tuned is empty; say which LoRA this one goes on from.")
+        if self.share_from == "tuned" and not self.rank:
+            raise ValueError("share_from is tuned, which is for a LoRA; set a rank, or leave share_from at base.")
 
     @property
     def written(self) -> Path:
@@ -196,7 +198,7 @@ def held_out_batches(edits: Edits, items: Items, settings: TuneSettings, skipped
 def as_written(kept: dict[str, Tensor], settings: TuneSettings) -> dict[str, Tensor]:
     """Weights as they will be read: a share of a LoRA, rounded if the settings say so."""
     if settings.share_from == "tuned":
-        kept = lora_halfway(kept, settings.tuned, settings.share)
+        kept = lora_between(kept, settings.tuned, settings.share)
     else:
         kept = {name: value * settings.share if "lora_B" in name else value for name, value in kept.items()}
     return {name: value.half().float() for name, value in kept.items()} if settings.half else kept
