@@ -163,6 +163,7 @@ def test_stop_midway_keeps_what_there_is(open_page):
     setting(page, "Steps", 200)
     page.click("#be-edit")
     page.wait_for_function("document.querySelector('.be-words').textContent.startsWith('Step')")
+    assert page.inner_text(".be-words").endswith("of 200")
     page.click("#be-stop")
     page.wait_for_selector("#be-results .be-thumb")
     assert "stopped" in page.inner_text("#be-results")

@@ -110,7 +110,11 @@ def test_the_other_losses_are_their_formulas():
         ({"grad_steps": 9}, "grad_steps is 9; give a number of steps from 0 to T = 8"),
         ({"rollout_guidance": 0}, "rollout_guidance is 0; give a number from 1"),
         ({"rollout_guidance_end": 0, "grad_steps": 8}, "rollout_guidance_end is 0; give a share above 0, at most 1"),
-        ({"rollout_guidance_end": 0.5}, "rollout_guidance_end is 0.5, of whole rollouts; set grad_steps"),
+        ({"rollout_guidance_end": 0.5, "rollout_guidance": 3}, "whole rollouts with guidance; set grad_steps and roll"),
+        (
+            {"rollout_guidance_end": 0.5, "grad_steps": 8},
+            "rollout_guidance_end is 0.5, of whole rollouts with guidance",
+        ),
         ({"outside": -1}, "outside is -1; give a weight of 0 or more"),
         ({"point_weights": (1, 2)}, r"point_weights is \(1, 2\); give one weight of 0 or more for each step 1..4"),
         ({"point_weights": (0, 0, 0, 0)}, "give one weight of 0 or more for each step"),

@@ -68,6 +68,36 @@ def test_a_share_may_lead_away_from_the_lora_that_it_began_with(pipe, tmp_path, 
         replace(further, share=1.0, rank=0)
 
 
+def test_the_mean_with_other_runs_is_written(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "base")
+    runs = [settings_for(base=str(tmp_path / "base"), rank=2, output=tmp_path / name) for name in "123"]
+    unet = open_base(runs[0]).unet
+    names = [name for name in unet.state_dict() if "lora" in name]
+    kept = [{name: torch.randn_like(unet.state_dict()[name]) for name in names} for _ in runs]
+    for run, weights in zip(runs[:2], kept, strict=False):
+        write(unet, weights, run)
+    soup = replace(runs[2], soup=[str(run.written) for run in runs[:2]], share=0.5)
+    written = write(open_base(soup).unet, kept[2], soup).state_dict()
+    for name in names:
+        share = 0.5 if "lora_B" in name else 1
+        torch.testing.assert_close(written[name], share * sum(one[name] for one in kept) / 3)
+    assert soup.told()["soup"] == soup.soup
+    assert soup.told()["share"] == 0.5
+    assert runs[0].told().keys().isdisjoint({"soup", "share", "share_from"})
+
+
+def test_a_soup_of_what_is_not_there_or_does_not_fit_is_refused_before_training(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "base")
+    settings = settings_for(base=str(tmp_path / "base"), rank=2, output=tmp_path)
+    with pytest.raises(ValueError, match=r"soup is .*gone, and nothing is there; run the stage that writes it"):
+        open_base(replace(settings, soup=[str(tmp_path / "gone")]))
+    write(unet := open_base(settings).unet, dict(unet.state_dict()), settings)
+    with pytest.raises(ValueError, match=r"rank 2, alpha 2.* is not one of rank 4"):
+        open_base(replace(settings, rank=4, soup=[str(settings.written)]))
+    with pytest.raises(ValueError, match="which are LoRAs; set a rank, or leave soup empty"):
+        replace(settings, rank=0, soup=["lora"])
+
+
 def test_pictures_take_the_models_size(pipe):
     edits = open_edits("picturebook", Skipped())
     assert make_items(pipe, edits, settings_for(size=0)).size == (64, 64)

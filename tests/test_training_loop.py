@@ -272,6 +272,12 @@ def test_a_preset_says_only_what_differs_from_the_one_beside_it(tmp_path):
     (tmp_path / "other.yaml").write_text("like: whole.yaml\nsteps: 20\n")
     settings = read(Settings, tmp_path / "other.yaml", ["lr=1e-3"])
     assert (settings.steps, settings.batch_size, settings.lr) == (20, 4, 1e-3)
+    (tmp_path / "third.yaml").write_text("like: other.yaml\nbatch_size: 6\n")
+    settings = read(Settings, tmp_path / "third.yaml")
+    assert (settings.steps, settings.batch_size, settings.lr) == (20, 6, 1e-5)
+    (tmp_path / "whole.yaml").write_text("like: third.yaml\n")
+    with pytest.raises(ValueError, match=r"third.yaml is like .*other.yaml, which is like .*whole.yaml, which is like"):
+        read(Settings, tmp_path / "third.yaml")
 
 
 def test_settings_come_from_yaml_and_overrides(tmp_path):

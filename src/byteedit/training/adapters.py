@@ -5,6 +5,7 @@ strength. So does the schedule that it is to be used with, where it has one. No 
 Source: LoRA (arXiv 2106.09685).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from byteedit.schedule import Schedule
 
-__all__ = ["LoraSettings", "add_lora", "fill_lora", "lora_between", "save_lora"]
+__all__ = ["LoraSettings", "add_lora", "fill_lora", "fitting_lora", "lora_between", "mean_lora", "save_lora"]
 
 NAME = "default"  # of the adapter in training; who loads the file chooses another
 FILE = "pytorch_lora_weights.safetensors"
@@ -61,7 +62,12 @@ def add_lora(unet: nn.Module, settings: LoraSettings) -> None:
 
 
 def fill_lora(unet: nn.Module, source: str | Path) -> None:
-    """Give the LoRA that `unet` carries the weights of a saved one: a folder, a file or a hub name.
+    """Give the LoRA that `unet` carries the weights of a saved one. Raises as `fitting_lora` does."""
+    set_peft_model_state_dict(unet, fitting_lora(unet, source), adapter_name=NAME)
+
+
+def fitting_lora(unet: nn.Module, source: str | Path) -> dict[str, Tensor]:
+    """The weights of a saved LoRA that is like the one that `unet` carries: of a folder, a file or a hub name.
 
     Raises:
         ValueError: that one has other layers, another rank, or another alpha.
@@ -76,13 +82,29 @@ def fill_lora(unet: nn.Module, source: str | Path) -> None:
             f"The LoRA at {source} (rank {rank}, alpha {alpha}) is not one of rank {config.r}, alpha "
             f"{config.lora_alpha} and the layers in targets; set rank, alpha and targets as it was trained with."
         )
-    set_peft_model_state_dict(unet, layers, adapter_name=NAME)
+    return layers
 
 
 def lora_between(kept: dict[str, Tensor], source: str | Path, share: float) -> dict[str, Tensor]:
     """Weights, a `share` of the way from the saved LoRA that they began with to their own, by the UNet's names."""
-    begun, _ = read_lora(source)
-    return {name: begun[name.replace(f".{NAME}.", ".")].to(value).lerp(value, share) for name, value in kept.items()}
+    begun = saved(kept, source)
+    return {name: begun[name].lerp(value, share) for name, value in kept.items()}
+
+
+def mean_lora(kept: dict[str, Tensor], sources: Sequence[str | Path]) -> dict[str, Tensor]:
+    """The mean of weights and of saved LoRAs that began as the same one, by the UNet's names.
+
+    Each matrix is averaged for itself: what the products A and B differ in by that is small where runs began alike.
+    Source: model soups (arXiv 2203.05482).
+    """
+    every = [kept, *(saved(kept, source) for source in sources)]
+    return {name: torch.stack([one[name] for one in every]).mean(0) for name in kept}
+
+
+def saved(kept: dict[str, Tensor], source: str | Path) -> dict[str, Tensor]:
+    """The weights of a saved LoRA as `kept` has its own: by the same names, of the same type, on the same device."""
+    layers, _ = read_lora(source)
+    return {name: layers[name.replace(f".{NAME}.", ".")].to(value) for name, value in kept.items()}
 
 
 def read_lora(source: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -23,7 +23,15 @@ from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
 from byteedit.hub import MODEL_NAME
 from byteedit.schedule import Schedule
-from byteedit.training.adapters import LoraSettings, add_lora, fill_lora, lora_between, save_lora
+from byteedit.training.adapters import (
+    LoraSettings,
+    add_lora,
+    fill_lora,
+    fitting_lora,
+    lora_between,
+    mean_lora,
+    save_lora,
+)
 from byteedit.training.batches import Batch, Row
 from byteedit.training.items import Items, ItemSettings, Then
 from byteedit.training.settings import Settings
@@ -47,7 +55,7 @@ __all__ = [
 class TuneSettings(ItemSettings, LoraSettings):
     """The settings of a stage that tunes an inpainting model. With a rank, a LoRA is trained, else all of the UNet."""
 
-    free: ClassVar[frozenset[str]] = Settings.free | {"share", "share_from", "half", "push"}
+    free: ClassVar[frozenset[str]] = Settings.free | {"soup", "share", "share_from", "half", "push"}
 
     base: str
     """Checkpoint that is tuned, in diffusers layout: a folder, a hub name, or picturebook for the one that ships."""
@@ -60,6 +68,9 @@ class TuneSettings(ItemSettings, LoraSettings):
     """Where rows are that are never trained on, as in `data`; they are what is measured. Without, nothing is."""
     held_out_rows: int = 32
     """How many of them are measured, from the first; mask, prompt and noise of each are always the same."""
+    soup: tuple[str, ...] = ()
+    """LoRAs of other runs that began as this one did, such as with other seeds: what is written is the mean of theirs
+    and of this run's weights, before a `share` is taken. (Model soups, arXiv 2203.05482)"""
     share: float = 1.0
     """How much of what a LoRA has learnt is written, and measured so, in (0, 1]: with 0.5, weights halfway between the
     base's and what they became, also where the LoRA began as another's. What is watched in training is all of it.
@@ -73,7 +84,9 @@ class TuneSettings(ItemSettings, LoraSettings):
 
     def __post_init__(self):
         super().__post_init__()
-        self.targets = tuple(self.targets)
+        self.targets, self.soup = tuple(self.targets), tuple(self.soup)
+        if self.soup and not self.rank:
+            raise ValueError(f"soup is {self.soup}, which are LoRAs; set a rank, or leave soup empty.")
         if not 0 < self.share <= 1:
             raise ValueError(f"share is {self.share}; give more than 0, and at most 1 for all that was learnt.")
         if self.share < 1 and not self.rank:
@@ -94,18 +107,25 @@ class TuneSettings(ItemSettings, LoraSettings):
         return f"{self.base}, with {self.tuned}" if self.tuned else self.base
 
     def told(self) -> dict[str, Any]:
-        """The settings that a model card tells: how many steps, and those of the course that are not empty."""
-        return {"steps": self.steps} | {name: value for name, value in self.course().items() if value not in ("", {})}
+        """The settings that a model card tells: how many steps, those of the course that are not empty, and what is
+        written of what was learnt, where that is not all of it."""
+        course = {name: value for name, value in self.course().items() if value not in ("", {})}
+        chosen = {"soup": self.soup, "share": self.share, "share_from": self.share_from if self.share < 1 else ""}
+        return (
+            {"steps": self.steps} | course | {name: value for name, value in chosen.items() if value not in ((), 1, "")}
+        )
 
 
 def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
     """The pipeline that is tuned, on the CPU: what of its UNet is trained requires a gradient, and nothing else does.
 
     Raises:
-        ValueError: its UNet does not have 9 channels, or `tuned` is a LoRA of other layers, rank or alpha, or nowhere.
+        ValueError: its UNet does not have 9 channels, or `tuned` or one of `soup` is a LoRA of other layers, rank or
+            alpha, or nowhere.
     """
-    if settings.tuned and not Path(settings.tuned).exists() and not MODEL_NAME.fullmatch(settings.tuned):
-        raise ValueError(f"tuned is {settings.tuned}, and nothing is there; run the stage that writes it.")
+    for setting, lora in (("tuned", settings.tuned), *(("soup", one) for one in settings.soup)):
+        if lora and not Path(lora).exists() and not MODEL_NAME.fullmatch(lora):
+            raise ValueError(f"{setting} is {lora}, and nothing is there; run the stage that writes it.")
     name = byteedit.PICTUREBOOK if settings.base == "picturebook" else settings.base
     pipe = ByteEditInpaintPipeline.from_pretrained(name, safety_checker=None, feature_extractor=None)
     channels = pipe.unet.config.in_channels
@@ -121,6 +141,8 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
         fill_lora(pipe.unet, settings.tuned)
     elif settings.tuned:
         pipe.unet.load_state_dict(UNet2DConditionModel.from_pretrained(settings.tuned).state_dict())
+    for one in settings.soup:
+        fitting_lora(pipe.unet, one)
     if settings.gradient_checkpointing:
         pipe.unet.enable_gradient_checkpointing()
     return pipe
@@ -196,7 +218,9 @@ def held_out_batches(edits: Edits, items: Items, settings: TuneSettings, skipped
 
 
 def as_written(kept: dict[str, Tensor], settings: TuneSettings) -> dict[str, Tensor]:
-    """Weights as they will be read: a share of a LoRA, rounded if the settings say so."""
+    """Weights as they will be read: the mean with those of `soup`, a share of it, rounded if the settings say so."""
+    if settings.soup:
+        kept = mean_lora(kept, settings.soup)
     if settings.share_from == "tuned":
         kept = lora_between(kept, settings.tuned, settings.share)
     else:

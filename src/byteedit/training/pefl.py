@@ -100,8 +100,11 @@ class FeedbackSettings(Settings):
             raise ValueError(f"rollout_guidance is {self.rollout_guidance}; give a number from 1, which is none, up.")
         if not 0 < self.rollout_guidance_end <= 1:
             raise ValueError(f"rollout_guidance_end is {self.rollout_guidance_end}; give a share above 0, at most 1.")
-        if self.rollout_guidance_end < 1 and not self.grad_steps:
-            raise ValueError(f"rollout_guidance_end is {self.rollout_guidance_end}, of whole rollouts; set grad_steps.")
+        if self.rollout_guidance_end < 1 and not (self.grad_steps and self.rollout_guidance > 1):
+            raise ValueError(
+                f"rollout_guidance_end is {self.rollout_guidance_end}, of whole rollouts with guidance; set grad_steps "
+                "and rollout_guidance."
+            )
         if not self.outside >= 0:
             raise ValueError(f"outside is {self.outside}; give a weight of 0 or more.")
         shares = self.point_weights or (1.0,) * self.T2

@@ -80,16 +80,15 @@ class Settings:
 def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
     """Settings of `kind` from a YAML file of its fields, with `name=value` overrides, values in YAML.
 
-    A file that says `like: OTHER.yaml` has all that the one of that name beside it has, but for what it says itself.
+    A file that says `like: OTHER.yaml` has all that the one of that name beside it has, but for what it says itself;
+    that one may be like a third.
 
     Raises:
         ValueError: a name is no field, a field without default has no value, or a value is of the wrong kind.
     """
     import yaml
 
-    values = yaml.safe_load(Path(preset).read_text())
-    if like := values.pop("like", None):
-        values = yaml.safe_load((Path(preset).parent / like).read_text()) | values
+    values = _said(Path(preset))
     for override in overrides:
         name, equals, value = override.partition("=")
         if not equals:
@@ -100,6 +99,17 @@ def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
     if missing := sorted(needed - set(checked)):
         raise ValueError(f"{preset}: {', '.join(missing)} must be given, there or as name=value.")
     return kind(**checked)
+
+
+def _said(preset: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a preset says, and what those say that it is like, of which none may be like one `before`."""
+    import yaml
+
+    if preset in before:
+        raise ValueError(f"{before[0]} is like {', which is like '.join(map(str, (*before[1:], preset)))}.")
+    values = yaml.safe_load(preset.read_text())
+    like = values.pop("like", None)
+    return _said(preset.parent / like, (*before, preset)) | values if like else values
 
 
 def changed(settings: Kind, values: Mapping[str, Any], where: str) -> Kind:
