@@ -82,8 +82,9 @@ def test_a_phase_is_the_settings_but_for_what_it_says(settings):
     assert (second.T, second.T1, second.T2, second.steps, second.lr_d, second.seed) == (4, 3, 2, 3, 2e-3, 1)
     assert [phase.output for phase in (first, second)] == [settings.output / "short", settings.output / "shorter"]
     assert first.phases == () and first.each() == [first]
-    first, second = replace(settings, push="me/fast").each()
+    first, second = replace(settings, push="me/fast", soup=["other/lora"], rank=2).each()
     assert (first.push, second.push) == ("", "me/fast")
+    assert (first.soup, second.soup) == ((), ("other/lora",))
 
 
 def test_the_phases_are_the_papers_unless_said_otherwise(settings):

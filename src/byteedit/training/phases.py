@@ -122,7 +122,9 @@ class FastSettings(PeflSettings, AdversarialSettings):
         for number, phase in enumerate(self.phases):
             if lost := sorted(phase.keys() & {"output", "phases", "before"}):
                 raise ValueError(f"phase {phase['name']} has {lost[0]}, which is not a phase's to say; leave it out.")
-            values = {"seed": self.seed + number, "push": self.push if number == len(names) - 1 else ""} | phase
+            last = number == len(names) - 1
+            values = {"seed": self.seed + number, "push": self.push if last else "", "soup": self.soup if last else ()}
+            values |= phase
             values |= {"output": self.output / values.pop("name"), "phases": ()}
             values |= {"before": str(made[-1].written) if made else ""}
             made.append(changed(self, values, f"phase {phase['name']}"))
