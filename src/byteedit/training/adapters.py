@@ -94,7 +94,7 @@ def lora_between(kept: dict[str, Tensor], source: str | Path, share: float) -> d
 def mean_lora(kept: dict[str, Tensor], sources: Sequence[str | Path]) -> dict[str, Tensor]:
     """The mean of weights and of saved LoRAs that began as the same one, by the UNet's names.
 
-    Each matrix is averaged for itself: what the products A and B differ in by that is small where runs began alike.
+    Each of their matrices is averaged for itself, not what A and B multiply to: close to it where runs began alike.
     Source: model soups (arXiv 2203.05482).
     """
     every = [kept, *(saved(kept, source) for source in sources)]
