@@ -88,7 +88,7 @@ rewards: $(READY)  ## the three rewards of the picturebook, in .runs/rewards
 .runs/guidance/lora/README.md: .runs/boost/lora/README.md
 	$(RUN) examples/train_inpaint.py $(PRESETS)/guidance.yaml
 
-# Runs beside fast8_once that `fast8` is the mean of; they take guidance in otherwise.
+# Runs beside fast8_once that `fast8` is the mean of: on another boost, with more guidance taken in, or with other seeds.
 GUIDANCE_whole := --tuned .runs/boost_whole/lora
 GUIDANCE_more := $(GUIDANCE_whole) --absorbed-guidance 2.5
 SEED_more := 11

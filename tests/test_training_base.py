@@ -62,6 +62,7 @@ def test_a_share_may_lead_away_from_the_lora_that_it_began_with(pipe, tmp_path, 
     written = write(open_base(further).unet, kept, further).state_dict()
     for name in names:
         torch.testing.assert_close(written[name], (1 - share) * begun[name] + share * kept[name])
+    assert further.told()["share_from"] == "tuned"
     with pytest.raises(ValueError, match="share_from is tuned, and tuned is empty"):
         replace(second, share=0.5, share_from="tuned")
     with pytest.raises(ValueError, match="share_from is tuned, which is for a LoRA; set a rank"):

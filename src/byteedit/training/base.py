@@ -110,10 +110,9 @@ class TuneSettings(ItemSettings, LoraSettings):
         """The settings that a model card tells: how many steps, those of the course that are not empty, and what is
         written of what was learnt, where that is not all of it."""
         course = {name: value for name, value in self.course().items() if value not in ("", {})}
-        chosen = {"soup": self.soup, "share": self.share, "share_from": self.share_from if self.share < 1 else ""}
-        return (
-            {"steps": self.steps} | course | {name: value for name, value in chosen.items() if value not in ((), 1, "")}
-        )
+        written = {name: getattr(self, name) for name in ("soup", "share", "share_from")}
+        written = {name: value for name, value in written.items() if value != getattr(TuneSettings, name)}
+        return {"steps": self.steps} | course | written
 
 
 def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
