@@ -9,7 +9,7 @@ import PIL.ImageOps
 import pytest
 from PIL import Image
 
-from byteedit.app.answering import answer, extension, result_of
+from byteedit.app.answering import answer, command_for, extension, result_of
 from byteedit.app.examples import EXAMPLES
 from byteedit.app.line import Line
 from byteedit.app.making import Made, make
@@ -26,6 +26,7 @@ from byteedit.app.session import Session
 from byteedit.app.settings import Settings
 from byteedit.cli import main
 from byteedit.cli.pictures import Edit, Erase, Outpaint
+from byteedit.cli.work import as_edited
 from byteedit.provenance import read_record
 
 
@@ -65,6 +66,23 @@ def test_a_turned_photo_is_upright_and_keeps_its_other_exif(scene):
     kept = Image.Exif()
     kept.load(photo.tags["exif"])
     assert dict(kept) == {0x010F: "a camera"}
+
+
+def test_words_reach_the_command():
+    words = {"prompt": "a red boat", "negative_prompt": "a fish"}
+    for task, extent in ("edit", {}), ("outpaint", {"left": 8}):
+        command = command_for(task, words, {}, extent)
+        assert (command.prompt, command.negative_prompt) == ("a red boat", "a fish")
+
+
+def test_exif_that_cannot_be_written_again_is_left_out(scene):
+    exif = Image.Exif()
+    exif[0x0128] = 2  # a unit, a number
+    content = file_of(scene(70, 50)[0], kind="TIFF")
+    image = Image.open(io.BytesIO(content))
+    image.getexif()[0x0128] = "inches"
+    with pytest.warns(UserWarning, match="EXIF data are broken; they are left out"):
+        assert not as_edited(image)[1].get("exif")
 
 
 def test_a_large_picture_is_painted_on_a_small_copy():

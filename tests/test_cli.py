@@ -2,20 +2,26 @@
 
 import subprocess
 import sys
+from configparser import ConfigParser
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import byteedit
-from byteedit.cli import main
+from byteedit.cli import EXTRAS, execute, main
+from byteedit.cli.command import Command
 
 
 @pytest.fixture
 def photo(tmp_path, monkeypatch):
-    """A folder with photo.png and mask.png, which is the current one."""
+    """A folder with photo.png and mask.png, and the mask as masks/photo.png, which is the current one."""
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (40, 30), "green").save("photo.png")
-    Image.new("L", (40, 30), 255).save("mask.png")
+    (tmp_path / "masks").mkdir()
+    for name in ("mask.png", "masks/photo.png"):
+        Image.new("L", (40, 30), 255).save(name)
     return tmp_path
 
 
@@ -78,13 +84,17 @@ def test_it_runs_as_an_installed_command():
         ("edit photo.png --seed x", "Error parsing --seed"),
         ("edit photo.png --seed", "Missing value for argument '--seed'"),
         ("edit photo.png --dtype int8", "invalid choice 'int8' for argument '--dtype'"),
-        ("edit --mask mask.png --output out.png", "no picture given"),
+        ("edit --output out.png", "no picture given; name one"),
+        ("edit --mask mask.png photo.png --output out.png", "no picture given; name pictures before --mask"),
         ("edit photo.png --mask mask.png", "--output is missing"),
         ("edit photo.png --output out.png", "either --mask FILE or --mask-from-alpha"),
         ("edit photo.png --mask mask.png --mask-from-alpha --output o.png", "either --mask FILE or --mask-from-alpha"),
         ("edit photo.png --mask mask.png mask.png --output o.png", "2 masks for 1 pictures"),
         ("edit photo.png --mask mask.png --output out.jpg", "byteedit writes PNG, which keeps every pixel"),
         ("edit photo.png --mask mask.png --output photo.png", "would overwrite the input photo.png"),
+        ("edit photo.png --mask mask.png --output mask.png", "would overwrite the input mask.png"),
+        ("edit photo.png --mask masks/photo.png --output masks", "would overwrite the input masks/photo.png"),
+        ("demo --count 0", "--count is 0; it must be 1 or more"),
         ("erase photo.png photo.png --mask mask.png --output mask.png", "several pictures need a folder"),
         ("erase photo.png ./photo.png --mask mask.png --output out", "two pictures have the same name"),
         ("edit photo.png --mask mask.png --output o.png --num-images 0", "--num-images is 0; it must be 1 or more"),
@@ -110,17 +120,45 @@ def test_wrong_usage_exits_with_2(photo, capsys, line, words):
         ("edit text.txt --mask mask.png --output out.png", "text.txt cannot be read as a picture"),
         ("edit broken.png --mask mask.png --output out.png", "broken.png cannot be read as a picture"),
         ("edit photo.png --mask-from-alpha --output out.png", "photo.png has no alpha channel (its mode is RGB)"),
+        ("edit photo.png --mask small.png --output out.png", "small.png is 9 x 9 pixels, photo.png 40 x 30; make the"),
+        ("outpaint photo.png --size 30x30 --output out.png", "smaller than the picture"),
+        ("outpaint photo.png --left -5 --output out.png", "are (-5, 0, 0, 0); give whole numbers"),
         ("edit --replay photo.png", "photo.png carries no byteedit record"),
+        ("edit --replay text.txt", "text.txt is no picture; --replay needs a PNG"),
         ("edit --replay nowhere.png", "nowhere.png"),
     ],
 )
 def test_failure_exits_with_1_before_any_model_is_loaded(photo, capsys, line, words):
     (photo / "text.txt").write_text("hello")
+    Image.new("L", (9, 9), 255).save("small.png")
     (photo / "broken.png").write_bytes((photo / "photo.png").read_bytes()[:60])
     code, err = complaint(capsys, line)
     assert code == 1
     assert words in err
     assert not (photo / "out.png").exists()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts(Command):
+    """A command that needs more than byteedit itself does."""
+
+    def run(self):
+        import scipy.stats  # noqa: F401
+
+
+def test_a_package_that_is_missing_is_named_with_its_extra(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    assert execute(Counts()) == 1
+    assert capsys.readouterr().err.endswith("; install what this needs: pip install 'byteedit[eval]'.\n")
+
+
+def test_every_package_of_an_extra_is_known():
+    read = ConfigParser()
+    read.read(Path(__file__).parents[1] / "setup.cfg")
+    extras = read["options.extras_require"]
+    imported = {"yaml": "pyyaml", "sklearn": "scikit-learn", "cv2": "opencv-python-headless"}
+    for extra, packages in EXTRAS.items():
+        assert all(imported.get(package, package) in extras[extra] for package in packages), extra
 
 
 def test_debug_shows_the_traceback(photo):

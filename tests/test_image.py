@@ -217,3 +217,19 @@ def test_paste_blends_by_the_mask():
     mask[:, 2:4], mask[:, 4:] = 51, 255  # a fifth, and all
     pixels = paste(picture, mask, np.full((8, 8, 3), 200 / 255, np.float32), Window(0, 0, 8, 8))
     assert [int(pixels[0, x, 0]) for x in (0, 2, 4)] == [100, 120, 200]
+
+
+def test_a_coloured_array_is_one_mask():
+    colours = noise(9, 12, 3)
+    expected = np.asarray(Image.fromarray(colours).convert("L"))
+    for mask in (colours, colours[None], np.dstack([colours, np.full((9, 12), 255, np.uint8)])):
+        assert [each.shape for each in read_masks(mask)] == [(9, 12)]
+        assert np.array_equal(read_masks(mask)[0], expected)
+    floats = read_masks(colours / 255)[0]
+    assert floats.shape == (9, 12) and np.abs(floats * 255 - expected).max() < 1
+    assert len(read_masks(torch.zeros(3, 9, 12))) == 3
+
+
+def test_bfloat16_is_read():
+    picture = torch.rand(3, 9, 12).bfloat16()
+    assert np.array_equal(read_pictures(picture)[0].pixels, picture.float().movedim(0, -1).numpy())

@@ -55,7 +55,7 @@ def test_what_all_phases_share_is_not_a_phases_to_change(settings, name, value):
         ({"phases": [SHORT, SHORTER | {"output": "elsewhere"}]}, "phase shorter has output, which is not a phase's"),
         ({"phases": [SHORT | {"phases": []}]}, "phase short has phases, which is not a phase's to say"),
         ({"phases": [SHORT, SHORTER | {"clip": 0}]}, "clip is 0.0; give a norm above 0"),
-        ({"accumulate": 0}, "accumulate is 0; give the batches of a step"),
+        ({"accumulate": 0}, "accumulate is 0; give 1 or more"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_before_anything_is_trained(settings, changes, words):
@@ -83,7 +83,8 @@ def test_a_model_that_lacks_what_the_phase_before_kept_is_not_gone_on_with(setti
         "discriminator": dict(discriminator.state_dict()),
     }
     open_models(settings, kept)
-    open_models(replace(settings, tuned="gone/lora"), kept)  # what the first phase began with is not asked for again
+    for begun in ({"tuned": "gone/lora"}, {"tuned": "gone/lora", "share_from": "tuned"}):
+        open_models(replace(settings, **begun), kept)  # what the first phase began with is not asked for again
     for name in kept:
         other = kept | {name: kept[name] | {"another.weight": torch.zeros(1)}}
         with pytest.raises(ValueError, match=f"The {name} of the phase before has another.weight, which this"):

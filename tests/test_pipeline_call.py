@@ -1,8 +1,11 @@
 """The call itself: prompt-free as a mode, defaults from the checkpoint, the start of the schedule, outputs."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 
 from byteedit import ByteEditInpaintPipeline
 
@@ -104,3 +107,12 @@ def test_return_dict(pipe, scene):
     images, unsafe = pipe.erase(*scene(), return_dict=False)
     assert images[0].size == (64, 64)
     assert unsafe is None
+
+
+def test_a_solver_that_passes_over_less_noise_is_said(pipe, scene):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe("a red boat", *scene(), num_inference_steps=2, noise_scale=0.9, output_type="latent")
+    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
+    with pytest.warns(UserWarning, match="EulerDiscreteScheduler counts noise in units of its own and passes over"):
+        pipe("a red boat", *scene(), num_inference_steps=2, noise_scale=0.9, output_type="latent")

@@ -5,17 +5,21 @@ from dataclasses import replace
 import pytest
 
 from byteedit import ByteEditInpaintPipeline
+from byteedit.training.adapters import read_lora
+from byteedit.training.base import open_base
+from byteedit.training.boost import open_rewards, spaced
+from byteedit.training.loop import begin
 from byteedit.training.run import train_pefl
-from test_boost import lora_of, run, settings  # noqa: F401
+from test_boost import lora_of, settings  # noqa: F401
 from toy_training import equal, lines
 
 
 def test_what_a_lora_recommends_can_be_chosen_when_it_is_learnt(settings):  # noqa: F811
     settings = replace(settings, held_out="picturebook:validation", held_out_rows=2, guidance_scale=1.5)
-    run(settings)
+    measured = train_pefl(settings)
     learnt, losses = lora_of(settings), lines(settings, "pefl/loss")
     chosen = {"guidance_scale": 2.0, "guidance_end": 0.5, "noise_scale": 0.9}
-    train_pefl(replace(settings, recommends=chosen))
+    assert train_pefl(replace(settings, recommends=chosen)) == measured  # as before the first step, so comparable
     assert equal(lora_of(settings), learnt) and lines(settings, "pefl/loss") == losses  # nothing is learnt anew
     opened = ByteEditInpaintPipeline.from_pretrained(settings.base)
     before = opened.schedule
@@ -24,6 +28,32 @@ def test_what_a_lora_recommends_can_be_chosen_when_it_is_learnt(settings):  # no
     card = (settings.written / "README.md").read_text()
     assert "To be used with guidance 2 in the first 50 % of the steps (`guidance_end`); each step" in card
     assert "each step hands on 0.9 of its noise (`noise_scale`)." in card
+
+
+def test_what_is_watched_hands_on_as_much_noise_as_rollouts(settings):  # noqa: F811
+    settings = replace(settings, noise_scale=0.7)
+    pipe = open_base(settings)
+    assert pipe.schedule.num_inference_steps != settings.T
+    watched = spaced(pipe, settings, pipe.schedule)
+    assert watched.asked(num_inference_steps=settings.T).noise_scale == pytest.approx(0.7)
+
+
+def test_a_card_promises_no_schedule_that_the_lora_lacks(settings):  # noqa: F811
+    for own, carried in ({}, False), ({"guidance_scale": 1.5}, True):
+        chosen = replace(settings, output=settings.output / str(carried), **own)
+        train_pefl(chosen)
+        assert ("To be used with" in (chosen.written / "README.md").read_text()) is carried
+        assert any(name.startswith("schedule.") for name in read_lora(chosen.written)[1]) is carried
+
+
+def test_what_is_neither_followed_nor_measured_is_not_opened(settings, caplog):  # noqa: F811
+    idle = replace(settings, rewards={"pretty": 1, "alignment": 0}, validate_every=2)
+    accelerator = begin(idle, cpu=True)
+    assert set(open_rewards(accelerator, idle)) == {"pretty"}
+    held_out = replace(idle, held_out="picturebook:validation")
+    assert set(open_rewards(accelerator, held_out)) == {"pretty", "alignment"}
+    train_pefl(idle)
+    assert "validate_every is 2, but nothing is held out, so nothing is measured." in caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_an_objective_whose_rate_is_0_stays_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"accumulate": 0}, "accumulate is 0; give the batches of a step, 1 or more"),
+        *(({name: 0}, f"{name} is 0; give 1 or more") for name in ("steps", "batch_size", "accumulate", "keep")),
         ({"clip": 0.0}, "clip is 0.0; give a norm above 0"),
         ({"clip": -1.0}, "clip is -1.0; give a norm above 0"),
     ],
@@ -289,6 +289,8 @@ def test_settings_come_from_yaml_and_overrides(tmp_path):
     for overrides, words in (
         ([], "output must be given"),
         (["output=out", "steps=many"], "steps is 'many', expected a number"),
+        (["output=out", "steps=2.5"], "steps is 2.5, expected a whole number"),
+        (["output=out", "trackers=wandb"], r"trackers is 'wandb', expected a list, such as \[wandb\]"),
         (["output=out", "setps=3"], "no settings are called setps"),
         (["output"], "expected name=value, got 'output'"),
         (["output=out", "patience=2"], "patience needs a measure to watch"),

@@ -13,7 +13,15 @@ import byteedit
 from byteedit.data.preferences import AESTHETIC
 from byteedit.rewards.opening import open_reward
 from byteedit.training.augment import Augmentation
-from byteedit.training.reward import Coherence, Preference, coherence_loss, freeze, open_rows, preference_loss
+from byteedit.training.freezing import freeze
+from byteedit.training.reward import (
+    Coherence,
+    Preference,
+    RewardSettings,
+    coherence_loss,
+    open_rows,
+    preference_loss,
+)
 from byteedit.training.towers import build
 from toy_rewards import (
     MLP,
@@ -224,3 +232,17 @@ def test_a_reward_that_ships_goes_by_its_name(tmp_path, name):
     model = build(settings_for(tmp_path / "out", name, model=name))
     shipped = open_reward(f"{byteedit.REWARDS}/{name}")
     assert all(torch.equal(value, shipped.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"standardise": 0}, "standardise is 0; give 2 pairs or more"),
+        ({"fix_rate": -0.1}, "fix_rate is -0.1; it is a share, from 0 to 1"),
+        ({"mirror": 1.5}, "mirror is 1.5; it is a share, from 0 to 1"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused_before_training(wrong, words):
+    values = {"reward": "aesthetic", "data": "pairs", "output": "out", "steps": 1, "batch_size": 2, "lr": 1e-3}
+    with pytest.raises(ValueError, match=words):
+        RewardSettings(**values, **wrong)

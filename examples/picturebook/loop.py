@@ -89,16 +89,23 @@ def train(
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, schedule.steps, warmup))
     ema, progress = EMAModel(model.parameters(), decay=ema_decay, use_ema_warmup=False), Progress()
     inner, (model, optimizer) = model, accelerator.prepare(model, optimizer)
+    ema.to(accelerator.device)
     accelerator.register_for_checkpointing(ema, progress, scheduler)
     found = next((run / name for name in ("checkpoint", "checkpoint.old") if (run / name).is_dir()), None)
     if found:
         accelerator.load_state(found)
+        ema.to(accelerator.device)
         accelerator.print(f"goes on from step {progress.step}")
     began = saved = logged = time.monotonic()
     spent = progress.seconds
+
+    def on_one_clock(due: bool) -> bool:
+        """What the first process says, for all of them: each has a clock of its own, by which they would part."""
+        return bool(accelerator.gather(torch.tensor([due], dtype=torch.int, device=accelerator.device))[0])
+
     sums: dict[str, float] = {}
     counted = 0
-    while progress.step < schedule.steps and time.monotonic() - began + spent < 60 * schedule.minutes:
+    while progress.step < schedule.steps and on_one_clock(time.monotonic() - began + spent < 60 * schedule.minutes):
         terms = loss(model, progress.step)
         if not torch.isfinite(terms["loss"]):
             raise FloatingPointError(
@@ -119,9 +126,7 @@ def train(
             rate = counted / (time.monotonic() - logged)
             _log(accelerator, run, progress, {k: round(v / counted, 5) for k, v in sums.items()}, rate)
             sums, counted, logged = {}, 0, time.monotonic()
-        # one clock for all ranks, or they would part at the checkpoint
-        due = torch.tensor(time.monotonic() - saved > 60 * schedule.checkpoint_minutes)
-        if progress.step % 20 == 0 and accelerator.gather(due[None].int())[0]:
+        if progress.step % 20 == 0 and on_one_clock(time.monotonic() - saved > 60 * schedule.checkpoint_minutes):
             _save(accelerator, run, ema, inner, each_checkpoint, progress.step)
             saved = time.monotonic()
     _save(accelerator, run, ema, inner, each_checkpoint, progress.step)

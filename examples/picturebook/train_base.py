@@ -67,7 +67,8 @@ class Pool:
         """Hold the newest items up to `number` in all, as if all before them had been made."""
         for first in range(max(self.filled, number - len(self.ids)), number, 50):
             numbers = range(first, min(first + 50, number))
-            self._write(numbers, [item(2 * n + self.accelerator.process_index) for n in numbers])
+            processes, own = self.accelerator.num_processes, self.accelerator.process_index
+            self._write(numbers, [item(processes * n + own) for n in numbers])
         self.filled = number
 
     @torch.no_grad()

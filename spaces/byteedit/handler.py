@@ -7,7 +7,7 @@ from byteedit.app.answering import answer
 from byteedit.app.line import Line
 from byteedit.app.settings import Settings
 
-INPUTS = {"image", "mask", "prompt", "task"}
+INPUTS = {"image", "mask", "prompt", "negative_prompt", "task"}
 PARAMETERS = {"seed", "steps", "guidance_scale", "shape", "anchor", "left", "right", "top", "bottom"}
 
 
@@ -19,7 +19,7 @@ class EndpointHandler:
         self.line = Line(self.settings.queue)
 
     def __call__(self, data: dict[str, Any]) -> dict[str, str]:
-        """`inputs`: {image, mask, prompt, task}, files in base64; `parameters`: seed, steps, guidance_scale, shape ...
+        """`inputs`: {image, mask, prompt, negative_prompt, task}, files in base64; `parameters`: seed, steps, shape ...
 
         Returns {"image": PNG in base64, "name": what to call it}, or {"error": one sentence}.
         """
@@ -39,4 +39,4 @@ def arguments(data: dict[str, Any]) -> dict[str, Any]:
         if unknown := sorted(set(given) - known):
             raise ValueError(f"{unknown[0]!r} is not known; there are {', '.join(sorted(known))}.")
     files = {name: base64.b64decode(inputs[name]) for name in ("image", "mask") if inputs.get(name)}
-    return {name: inputs[name] for name in ("prompt", "task") if name in inputs} | files | parameters
+    return {name: inputs[name] for name in ("prompt", "negative_prompt", "task") if name in inputs} | files | parameters

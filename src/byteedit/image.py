@@ -73,13 +73,19 @@ def read_pictures(image) -> list[Picture]:
 
 
 def read_masks(mask_image) -> list[np.ndarray]:
-    """Masks (H, W), uint8 or floats in [0, 1], white = generate: from what `read_pictures` takes, channel or not."""
+    """Masks (H, W), uint8 or floats in [0, 1], white = generate: from what `read_pictures` takes, channel or not.
+
+    Of colours the luminance counts; a tensor (3, H, W) is three masks.
+    """
     masks = []
     for mask in rows_of(mask_image, 2):
         if isinstance(mask, PIL.Image.Image):
             masks.append(luminance(upright(mask)))
+        elif mask.dtype == np.uint8:
+            masks.append(mask[..., 0] if mask.shape[-1] < 3 else luminance(PIL.Image.fromarray(mask)))
         else:
-            masks.append(mask[..., 0] if mask.dtype == np.uint8 else unit_range(mask[..., 0], "mask_image"))
+            mask = unit_range(mask, "mask_image")
+            masks.append(mask[..., 0] if mask.shape[-1] < 3 else mask[..., :3] @ np.float32([0.299, 0.587, 0.114]))
     return masks
 
 
@@ -92,7 +98,9 @@ def rows_of(batch, unbatched: int) -> list:
     if isinstance(batch, PIL.Image.Image):
         return [batch]
     if isinstance(batch, Tensor):
-        return [row.movedim(0, -1).numpy() for row in batched(batch.detach().cpu(), unbatched, channel=-3)]
+        batch = batch.detach().cpu()
+        batch = batch.float() if batch.dtype == torch.bfloat16 else batch  # numpy has none
+        return [row.movedim(0, -1).numpy() for row in batched(batch, unbatched, channel=-3)]
     if isinstance(batch, np.ndarray):
         return list(batched(batch, unbatched, channel=-1))
     raise ValueError(
@@ -102,12 +110,10 @@ def rows_of(batch, unbatched: int) -> list:
 
 def batched(array, unbatched: int, channel: int):
     """Add the batch and channel axes that are missing, to (B, C, H, W) or (B, H, W, C)."""
-    single = array.ndim == 2 or (array.ndim == 3 and (unbatched == 3 or 1 in (array.shape[channel], array.shape[0])))
-    if array.ndim == 3 and unbatched == 2 and array.shape[channel] != 1:
-        array = array[:, None] if channel == -3 else array[..., None]  # (B, H, W)
-    elif array.ndim == 2:
-        array = array[None] if channel == -3 else array[..., None]
-    if single and array.ndim == 3:
+    coloured = channel == -1 and array.shape[-1:] in ((3,), (4,))  # masks so narrow there are none
+    if array.ndim == 2 or (array.ndim == 3 and unbatched == 2 and array.shape[channel] != 1 and not coloured):
+        array = array[..., None, :, :] if channel == -3 else array[..., None]
+    if array.ndim == 3:
         array = array[None]
     if array.ndim != 4:
         raise ValueError(

@@ -1,8 +1,9 @@
 """Provenance: how a picture was made, kept in the picture's own PNG.
 
 A PNG from the command line carries one JSON record under the key `byteedit`, and the same for readers under plain
-keys (Description, Seed, Model, Software). Input files are recorded by path and SHA-256, never by content, so a shared
-result gives no more away than the names typed to make it. PIL and the standard library only.
+keys (Description, Seed, Model, Software). Input files are recorded by path and SHA-256, never by content, so the record
+of a shared result gives no more away than the names typed to make it; a photo's own EXIF data, which may tell where it
+was taken, are kept beside it. PIL and the standard library only.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 KEY = "byteedit"
@@ -107,9 +108,12 @@ def read_record(path: Path) -> Record:
     Raises:
         ValueError: `path` is no picture, or carries no record that this version can read.
     """
-    with Image.open(path) as image:
-        image.load()  # text after the pixels counts too
-        text = image.info.get(KEY)
+    try:
+        with Image.open(path) as image:
+            image.load()  # text after the pixels counts too
+            text = image.info.get(KEY)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path} is no picture; --replay needs a PNG that byteedit itself wrote.") from error
     if text is None:
         raise ValueError(f"{path} carries no byteedit record; --replay needs a PNG that byteedit itself wrote.")
     try:

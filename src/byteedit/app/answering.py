@@ -25,6 +25,7 @@ def answer(
     steps: int | None = None,
     guidance_scale: float | None = None,
     lora: str | None = None,
+    negative_prompt: str = "",
     **extent,
 ) -> Result:
     """Edit, erase or outpaint one picture, with the model's own LoRA, or another, or "none".
@@ -38,7 +39,8 @@ def answer(
         "steps": None if steps is None else int(steps),
         "lora": (lora,) if lora not in (None, "", "default") else (),
     }
-    command = settle(command_for(task, prompt, common, extent))
+    words = {"prompt": prompt or None, "negative_prompt": negative_prompt or None}
+    command = settle(command_for(task, words, common, extent))
     check_bounds(command, photo.image.size, settings.megapixels)
     drawn = None
     if task != "outpaint":
@@ -50,14 +52,14 @@ def answer(
     return result_of(made, photo, drawn)
 
 
-def command_for(task: str, prompt: str, common: dict, extent: dict) -> PictureCommand:
+def command_for(task: str, words: dict, common: dict, extent: dict) -> PictureCommand:
     """The command of a task. Raises ValueError for an unknown one."""
     if task == "edit":
-        return Edit(prompt=prompt or None, **common)
+        return Edit(**words, **common)
     if task == "erase":
         return Erase(**common)
     if task == "outpaint":
-        return Outpaint(prompt=prompt or None, **extension(**extent), **common)
+        return Outpaint(**words, **extension(**extent), **common)
     raise ValueError(f"task is {task!r}; give edit, erase or outpaint.")
 
 

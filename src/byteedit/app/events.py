@@ -231,6 +231,7 @@ class Events:
         steps: float | None = None,
         guidance_scale: float | None = None,
         lora: str | None = None,
+        negative_prompt: str = "",
         request: gr.Request = None,
     ) -> str:
         """Edit, erase or outpaint one picture, for programs: the path of a PNG."""
@@ -240,6 +241,7 @@ class Events:
         if task == "outpaint":
             extent |= {"shape": shape, "anchor": anchor}
         how = {"seed": seed, "steps": steps, "guidance_scale": guidance_scale, "lora": self._offered(lora)}
+        how |= {"negative_prompt": negative_prompt}
         result = answer(self.settings, content, drawn, prompt, task, self.line, name, **how, **extent)
         return put(request, result.name, result.png())
 

@@ -213,8 +213,9 @@ def endpoint(events: Events) -> None:
         sides = [gr.Number(0, label=name, precision=0) for name in ("left", "right", "top", "bottom")]
         seed, steps = gr.Number(None, label="seed", precision=0), gr.Number(None, label="steps", precision=0)
         guidance, lora = gr.Number(None, label="guidance_scale"), gr.Textbox(None, label="lora")
+        negative = gr.Textbox("", label="negative_prompt")
         result = gr.File(label="PNG")
-        inputs = [image, mask, prompt, task, shape, anchor, *sides, seed, steps, guidance, lora]
+        inputs = [image, mask, prompt, task, shape, anchor, *sides, seed, steps, guidance, lora, negative]
         gr.Button().click(events.make, inputs, result, api_name="make", concurrency_limit=None)
 
 

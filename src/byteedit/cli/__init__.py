@@ -49,6 +49,15 @@ DESCRIPTION = (
 )
 
 
+EXTRAS = {
+    "train": ("datasets", "yaml", "sklearn"),
+    "eval": ("scipy", "torchmetrics", "cv2"),
+    "app": ("gradio", "starlette", "uvicorn"),
+    "docs": ("matplotlib",),
+}
+"""Packages that some commands need, by the extra that installs them."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; `arguments` default to the process's own. Returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -95,8 +104,15 @@ def execute(command: Command) -> int:
     except Exception as error:  # the last stop of every error there is
         if command.debug:
             raise
-        return _complain(error, 2 if isinstance(error, UsageError) else 1)
+        return _complain(_with_extra(error), 2 if isinstance(error, UsageError) else 1)
     return 0
+
+
+def _with_extra(error: Exception) -> object:
+    """The error; of a package that is missing, with the extra of byteedit that installs it."""
+    package = (getattr(error, "name", None) or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
+    return f"{error}; install what this needs: pip install 'byteedit[{extra}]'." if extra else error
 
 
 def _flatten(box: str) -> str:

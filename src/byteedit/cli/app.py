@@ -12,8 +12,6 @@ class App(Settings, Command):
 
     def run(self) -> None:
         """Serve, and say where."""
-        try:
-            from byteedit.app.page import serve
-        except ModuleNotFoundError as error:
-            raise ValueError(f"{error}; install the editor's packages: pip install 'byteedit[app]'.") from error
+        from byteedit.app.page import serve
+
         serve(self)

@@ -27,8 +27,8 @@ class Evaluate(Command):
     folder:DIR, if you like with a label of your own before it, as in ours=byteedit,steps=8; may be repeated."""
 
     score: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, says("", "NAME[:MODEL][,OPTION=VALUE]")] = ()
-    """clip:MODEL, blip:MODEL, reward:MODEL, pickscore or sets:MODEL; may be repeated. Pixels are always scored, and on
-    picturebench by the gold judge."""
+    """clip:MODEL, blip:MODEL, lpips[:MODEL], reward:MODEL, pickscore or sets:MODEL; may be repeated. Pixels are always
+    scored, and on picturebench by the gold judge."""
 
     output: Annotated[Path | None, says("")] = None
     """The run's folder: answers, scores, settings."""

@@ -110,6 +110,8 @@ class MaskedCommand(PictureCommand):
 
     def check(self) -> None:
         """Raise UsageError where options are missing or contradict one another."""
+        if self.mask and not self.images:
+            raise UsageError("no picture given; name pictures before --mask, which takes all names that follow it.")
         super().check()
         if bool(self.mask) == self.mask_from_alpha:
             raise UsageError("where to generate? Give either --mask FILE or --mask-from-alpha.")

@@ -76,10 +76,8 @@ class Serve(Command):
 
     def run(self) -> None:
         """Print the address, and serve."""
-        try:
-            from byteedit.feedback.serving import serve
-        except ImportError as error:
-            raise ValueError(f"the app needs {error.name}: pip install 'byteedit[app]'.") from error
+        from byteedit.feedback.serving import serve
+
         with suppress(KeyboardInterrupt):  # not raised where a shell started this with interrupts ignored
             serve(self.study, host=self.host, port=self.port, push=self.push, every=self.every)
         print("stopped; all answers are kept")

@@ -6,8 +6,10 @@ can be made again alone; what is written is compared with the input first, pixel
 
 import io
 import secrets
+import struct
 import sys
 import time
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,11 +105,10 @@ def plan(command: PictureCommand) -> list[Job]:
     """The pictures to be made, every file read once, so that no model is loaded in vain.
 
     Raises:
-        ValueError: a file is missing, or no picture, or would be overwritten.
+        ValueError: a file is missing, or no picture, or would be overwritten; a mask has another size than its picture;
+            a picture cannot be extended so.
     """
-    masks = [None]
-    if isinstance(command, MaskedCommand) and command.mask:
-        masks = list(command.mask)
+    masks = masks_of(command) or (None,)
     for path in (*command.images, *filter(None, masks)):
         if not path.is_file():
             raise ValueError(f"there is no file {path}.")
@@ -119,8 +120,17 @@ def plan(command: PictureCommand) -> list[Job]:
         for k in range(command.num_images)
     ]
     for job in jobs[:: command.num_images]:
-        read(command, job)
+        image, mask, _ = read(command, job)
+        command.corner(image.size)
+        if mask is not None and upright(mask).size != image.size:
+            sizes = "{} x {} pixels, {} {} x {}".format(*upright(mask).size, job.image, *image.size)
+            raise ValueError(f"{job.mask} is {sizes}; make the mask the same size as its picture.")
     return jobs
+
+
+def masks_of(command: PictureCommand) -> tuple[Path, ...]:
+    """The mask files that a command names."""
+    return command.mask if isinstance(command, MaskedCommand) else ()
 
 
 def name_outputs(command: PictureCommand) -> list[Path]:
@@ -137,7 +147,7 @@ def name_outputs(command: PictureCommand) -> list[Path]:
     outputs = [
         path.with_stem(f"{path.stem}-{k}") if command.num_images > 1 else path for path in firsts for k in several
     ]
-    sources = {path.resolve() for path in command.images}
+    sources = {path.resolve() for path in (*command.images, *masks_of(command))}
     if overwritten := [path for path in outputs if path.resolve() in sources]:
         raise UsageError(f"--output would overwrite the input {overwritten[0]}; choose another name.")
     return outputs
@@ -226,7 +236,16 @@ def as_edited(image: PIL.Image.Image) -> tuple[PIL.Image.Image, dict[str, bytes]
         image, tags = image.convert("RGB"), {}
     picture, exif = upright(image), image.getexif()
     exif.pop(ORIENTATION, None)  # it has been followed
-    return picture, tags | ({"exif": exif.tobytes()} if exif else {})
+    return picture, tags | ({"exif": exif_bytes(exif)} if exif else {})
+
+
+def exif_bytes(exif: PIL.Image.Exif) -> bytes:
+    """EXIF data as a file holds them; of what cannot be written again, such as a number kept as text, nothing."""
+    try:
+        return exif.tobytes()
+    except (struct.error, TypeError, ValueError, KeyError, OverflowError):
+        warnings.warn("The picture's EXIF data are broken; they are left out.", stacklevel=2)
+        return b""
 
 
 def open_picture(path: Path) -> PIL.Image.Image:

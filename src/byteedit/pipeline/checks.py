@@ -25,6 +25,13 @@ def check_unknown(names: Iterable[str], known: Iterable[str]) -> None:
         raise ValueError(f"Unknown argument {name!r}; {hint}")
 
 
+def check_noise_scale(noise_scale: float | None, scheduler) -> None:
+    """Warn where a solver passes over the `noise_scale` that was asked for."""
+    if noise_scale not in (None, 1) and getattr(scheduler, "init_noise_sigma", 1) != 1:
+        message = f"{type(scheduler).__name__} counts noise in units of its own and passes over noise_scale"
+        warnings.warn(f"{message}={noise_scale:g}; take DDIMScheduler, for example.", stacklevel=4)
+
+
 def check_output(output_type: str) -> str:
     """The output type by its short name."""
     if output_type not in OUTPUT_TYPES:

@@ -207,7 +207,8 @@ class ByteEditInpaintPipeline(
             image: PIL images of any mode and EXIF orientation; arrays (B, H, W, C) or tensors (B, C, H, W) in [0,
             1]; latents.
             mask_image: of the same size, 1 (white) = generate. Grey values blend.
-            height, width: the output's size, multiples of the autoencoder's factor; without, the input's size.
+            height, width: the output's size, multiples of the autoencoder's factor; without, the input's. With a whole
+            number as `padding_mask_crop`, the window's as the model sees it.
             padding_mask_crop: "auto" lets a window around the mask through the model, at the model's own resolution;
                 pixels of margin do the same more tightly; None or 0 take the whole picture.
             strength: share of the schedule that is run, in (0, 1].
@@ -216,8 +217,7 @@ class ByteEditInpaintPipeline(
             noise_scale: how much of its noise each step hands on to the next; a little below 1 makes up for what few
             steps err by.
             guidance_end: share of the steps after which none is guided, in (0, 1]: from there the UNet is asked once.
-            composite: paste only the masked part into the picture, matched in colour. False: the model's decode as
-            it is.
+            composite: paste only the masked part, matched in colour, into the picture. False: the decode as it is.
 
         Returns:
             `StableDiffusionPipelineOutput`: `images` (list of PIL, or (B, H, W, 3) or (B, 3, H, W) in [0, 1]), or a
@@ -226,13 +226,13 @@ class ByteEditInpaintPipeline(
         Raises:
             ValueError: if an argument does not fit; the message says what to do.
         """
-        if unknown:
-            checks.check_unknown(unknown, inspect.signature(self.__call__).parameters)
+        checks.check_unknown(unknown, inspect.signature(self.__call__).parameters)
         if isinstance(callback_on_step_end, (PipelineCallback, MultiPipelineCallbacks)):
             callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
         checks.check_tensor_inputs(callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         checks.check_prompts(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
         checks.check_unet(self.unet, self.vae)
+        checks.check_noise_scale(noise_scale, self.scheduler)
         output_type, margin = checks.check_output(output_type), checks.check_crop(padding_mask_crop)
         own = self.schedule.asked(
             num_inference_steps=num_inference_steps,

@@ -46,7 +46,8 @@ class Stages:
         return width * self.vae_scale_factor, height * self.vae_scale_factor
 
     def _lay_out(self, image, mask_image, height, width, margin, composite: bool) -> Canvas:
-        """Pictures and masks before the model. An explicit height or width is the output's size."""
+        """Pictures and masks before the model. An explicit height or width is the output's size, but
+        where a margin crops: there it is the window's, as the model sees it."""
         if image is None or mask_image is None:
             missing = "image" if image is None else "mask_image"
             raise ValueError(f"`{missing}` is missing; give a picture and a mask of its size, white where to generate.")

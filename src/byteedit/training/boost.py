@@ -104,7 +104,8 @@ class PeflSettings(TuneSettings, FeedbackSettings):
 
 def spaced(pipe: ByteEditInpaintPipeline, settings: PeflSettings, schedule: Schedule) -> Schedule:
     """A schedule with the spacing, the guidance and the noise that the settings name; a flow has steps of its own."""
-    schedule = replace(schedule, noise_scale=settings.noise_scale)
+    noise_scale = settings.noise_scale ** (settings.T / schedule.num_inference_steps)  # in T steps, then, the setting's
+    schedule = replace(schedule, noise_scale=noise_scale)
     if settings.timestep_spacing and not is_flow(pipe.scheduler):
         schedule = replace(schedule, timestep_spacing=settings.timestep_spacing)
     return schedule if settings.guidance_scale is None else replace(schedule, guidance_scale=settings.guidance_scale)
@@ -113,12 +114,15 @@ def spaced(pipe: ByteEditInpaintPipeline, settings: PeflSettings, schedule: Sche
 def open_rewards(accelerator: Accelerator, settings: PeflSettings) -> dict[str, nn.Module]:
     """The rewards by name, fixed, in evaluation mode, on the device; in bfloat16 where training is, else in float32.
 
+    Those of weight 0 only where pictures are held out, on which alone they are measured.
+
     Raises:
         ValueError: there is none where one should be.
     """
     dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
     with accelerator.main_process_first():
-        rewards = {name: open_reward(settings.place(name)) for name in settings.rewards}
+        asked = [name for name, weight in settings.rewards.items() if weight or settings.held_out]
+        rewards = {name: open_reward(settings.place(name)) for name in asked}
     return {name: reward.requires_grad_(False).eval().to(accelerator.device, dtype) for name, reward in rewards.items()}
 
 
@@ -192,16 +196,21 @@ def fit(
         data=edits.extent(),
     )["pefl"]
     skipped.report()
+    measures = {}
+    if known or judge:
+        pipe.unet.load_state_dict(as_written(kept, settings), strict=False)
+        pipe.unet.eval()
+        measures = keep_sheet(validate(), settings.output)  # asked as it was before the first step
     pipe.follow(replace(pipe.schedule, **settings.recommends))
     if accelerator.is_main_process:
-        recommends = settings.guidance_scale is not None or pipe.schedule != own
-        write(pipe.unet, kept, settings, pipe.schedule if recommends else None)
+        write(pipe.unet, kept, settings, pipe.schedule if recommending(settings, own, pipe.schedule) else None)
     accelerator.wait_for_everyone()
-    if not (known or judge):
-        return {}
-    pipe.unet.load_state_dict(as_written(kept, settings), strict=False)
-    pipe.unet.eval()
-    return keep_sheet(validate(), settings.output)
+    return measures
+
+
+def recommending(settings: PeflSettings, base: Schedule, schedule: Schedule) -> bool:
+    """Whether a LoRA is to carry the schedule that it was learnt for, or leaves it to the base."""
+    return settings.rank > 0 and (settings.guidance_scale is not None or schedule != base)
 
 
 def _check_sharded(settings: PeflSettings, judge: Judge | None) -> None:

@@ -5,10 +5,12 @@ one process, or with DDP, FSDP and DeepSpeed by `accelerate launch`. What is lea
 the stages. Built on accelerate (devices, precision, states), diffusers (schedules, running means), torch's AdamW.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import (
     DistributedType,
     GradientAccumulationPlugin,
+    InitProcessGroupKwargs,
     ProjectConfiguration,
     send_to_device,
     set_seed,
@@ -31,6 +34,8 @@ from byteedit.training.journal import Journal
 from byteedit.training.settings import Settings
 
 __all__ = ["Objective", "begin", "check", "train"]
+
+logger = logging.getLogger(__name__)
 
 Validate = Callable[..., dict[str, float | Image]]
 SKIPPED = 20  # steps in a row that fp16 may skip; its scale, from 65536 on, is then far below 1
@@ -69,8 +74,9 @@ class Update:
 
 def check(settings: Settings) -> None:
     """Raise a ValueError where nothing would be learnt with these settings."""
-    if settings.accumulate < 1:
-        raise ValueError(f"accumulate is {settings.accumulate}; give the batches of a step, 1 or more.")
+    for name in ("steps", "batch_size", "accumulate", "keep"):
+        if (value := getattr(settings, name)) < 1:
+            raise ValueError(f"{name} is {value}; give 1 or more.")
     if not settings.clip > 0:
         raise ValueError(f"clip is {settings.clip}; give a norm above 0, such as 1, or 1e9 to shorten no gradient.")
 
@@ -84,7 +90,8 @@ def begin(settings: Settings, **kwargs) -> Accelerator:
     check(settings)
     torch.backends.cuda.enable_cudnn_sdp(False)  # NaN gradients in bf16 on Hopper (pytorch/pytorch#196678)
     # accelerate takes several processes without a GPU for one each, unless told that there is none
-    kwargs = {"cpu": not torch.accelerator.is_available()} | kwargs
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # data are fetched while others wait
+    kwargs = {"cpu": not torch.accelerator.is_available(), "kwargs_handlers": [patience]} | kwargs
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
         gradient_accumulation_plugin=GradientAccumulationPlugin(settings.accumulate, sync_with_dataloader=False),
@@ -122,6 +129,10 @@ def train(
     """
     if settings.watch and validate is None:
         raise ValueError(f"watch is {settings.watch!r}, but this stage has no validation; leave watch empty.")
+    if settings.validate_every and validate is None:
+        logger.warning(
+            "validate_every is %d, but nothing is held out, so nothing is measured.", settings.validate_every
+        )
     run, updates = _prepare(accelerator, objectives, settings, data or {})
     progress = run.progress
     _track(accelerator, settings, progress.step)
@@ -275,5 +286,5 @@ def _track(accelerator: Accelerator, settings: Settings, step: int) -> None:
         name: value if isinstance(value, int | float | str) else str(value) for name, value in vars(settings).items()
     }
     accelerator.init_trackers(
-        "byteedit", None if step else plain, init_kwargs={"tensorboard": {"purge_step": step or None}}
+        "byteedit", None if step else plain, init_kwargs={"tensorboard": {"purge_step": step + 1 if step else None}}
     )

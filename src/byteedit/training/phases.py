@@ -164,7 +164,7 @@ def open_models(settings: FastSettings, kept: Kept | None = None) -> tuple[ByteE
     Raises:
         ValueError: `tuned`, `discriminator` or what was kept is not what it should be.
     """
-    pipe = open_base(replace(settings, tuned="") if kept else settings)
+    pipe = open_base(replace(settings, tuned="", share_from="base") if kept else settings)
     wanted = {"reward": "coherence", "model": settings.discriminator, "architecture": settings.architecture}
     unused = {"data": settings.data, "output": settings.output, "steps": 0, "batch_size": 0, "lr": 0.0}
     discriminator = build(RewardSettings(**wanted, **unused))
@@ -231,25 +231,20 @@ def fit(
         data=edits.extent(),
     )
     skipped.report()
-    pipe.follow(replace(pipe.schedule, **settings.recommends))
-    _finish(accelerator, pipe, discriminator, kept, settings)
-    return kept, keep_sheet(validate(), settings.output) if watched else {}
-
-
-def _finish(
-    accelerator: Accelerator,
-    pipe: ByteEditInpaintPipeline,
-    discriminator: CoherenceReward,
-    kept: Kept,
-    settings: FastSettings,
-) -> None:
-    """Give the models the weights that are kept, as they are read, and write them on the main process.
-
-    What is read may be a `share` of what was learnt; the next phase goes on from all of it, which is `kept`.
-    """
+    # What is written may be a `share` of what was learnt; the next phase goes on from all of it, which is `kept`.
     pipe.unet.load_state_dict(as_written(kept["generator"], settings), strict=False)
     discriminator.load_state_dict(kept["discriminator"], strict=False)
     pipe.unet.eval(), discriminator.eval()
+    measures = keep_sheet(validate(), settings.output) if watched else {}  # as it was before the first step
+    pipe.follow(replace(pipe.schedule, **settings.recommends))
+    _write(accelerator, pipe, discriminator, settings)
+    return kept, measures
+
+
+def _write(
+    accelerator: Accelerator, pipe: ByteEditInpaintPipeline, discriminator: CoherenceReward, settings: FastSettings
+) -> None:
+    """Write both models as they are, on the main process."""
     if accelerator.is_main_process:
         dtype, folder = torch.float16 if settings.half else torch.float32, settings.written
         if settings.rank:

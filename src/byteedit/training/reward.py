@@ -29,6 +29,7 @@ from byteedit.rewards.pixels import read
 from byteedit.training.augment import UNCHANGED, Augmentation
 from byteedit.training.batches import Batch, Batches, Row, order
 from byteedit.training.checkpoints import sharded
+from byteedit.training.freezing import freeze
 from byteedit.training.loop import Objective, train
 from byteedit.training.settings import Settings
 
@@ -38,7 +39,6 @@ __all__ = [
     "RewardSettings",
     "coherence_loss",
     "fit",
-    "freeze",
     "open_rows",
     "preference_loss",
 ]
@@ -100,6 +100,14 @@ class RewardSettings(Settings):
     """Write the finished reward in float16, half as large; it is measured as written."""
     push: str = ""
     """Repository of the hub that the finished reward is uploaded to; without, nothing is."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("fix_rate", "mirror"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} is {value}; it is a share, from 0 to 1.")
+        if self.standardise < 2:
+            raise ValueError(f"standardise is {self.standardise}; give 2 pairs or more.")
 
 
 class Preference:
@@ -203,20 +211,6 @@ def _check(settings: RewardSettings, row: Row) -> None:
     values = decode(row, SCHEMAS[settings.reward])
     if settings.reward == "coherence" and min(values["image"].size) < settings.crop:
         raise Unusable("picture smaller than crop")
-
-
-def freeze(model: nn.Module, fix_rate: float) -> None:
-    """Fix the embeddings and the first layers of each tower, a share of `fix_rate` in [0, 1], rounded down."""
-    if not fix_rate:
-        return
-    if isinstance(model, CoherenceReward):
-        towers = [(model.vit.embeddings, model.vit.layers)]
-    else:
-        vision, text = model.vision_model, model.text_model
-        towers = [(vision.embeddings, vision.encoder.layers), (text.embeddings, text.encoder.layer)]
-    for embeddings, layers in towers:
-        for module in (embeddings, *layers[: int(fix_rate * len(layers))]):
-            module.requires_grad_(False)
 
 
 def fit(

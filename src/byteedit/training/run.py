@@ -1,9 +1,6 @@
 """Whole trainings, from settings to a folder with weights and a model card: what `byteedit train` and examples call."""
 
-from datetime import timedelta
-
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
 from datasets import Dataset
 
 from byteedit.data.sources import has_splits
@@ -32,8 +29,7 @@ WHERE = "byteedit knows that from the file; elsewhere, ask for it in the call."
 
 def train_reward(settings: RewardSettings) -> dict[str, float]:
     """Train a reward, or go on training it, into output/reward; returns its measures on held-out rows."""
-    patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # data are fetched while others wait
-    accelerator = begin(settings, kwargs_handlers=[patience])
+    accelerator = begin(settings)
     rows, held_out = open_splits(accelerator, settings)
     model = build(settings)
     measures = fit(accelerator, model, rows, held_out, settings)
@@ -101,10 +97,11 @@ def train_pefl(settings: boost.PeflSettings, judge: Judge | None = None) -> dict
     """
     accelerator = begin(settings)
     pipe = open_base(settings)
+    own = pipe.schedule
     measures = boost.fit(accelerator, pipe, settings, judge)
     followed = ", ".join(f"{name} (weight {weight:g})" for name, weight in settings.rewards.items() if weight)
     summary = f"An inpainting model tuned by ByteEdit's perceptual feedback learning (arXiv 2404.04860) on {followed}."
-    if settings.rank:
+    if boost.recommending(settings, own, pipe.schedule):
         summary += f" To be used {how(pipe.schedule)}. {WHERE}"
     describe(accelerator, settings, "Boosted inpainting model", summary, measures)
     accelerator.end_training()

@@ -43,7 +43,8 @@ class Settings:
     clip: float = 1.0
     """Largest norm of the gradient of an objective's parameters; a longer one is shortened to it."""
     ema_decay: float = 0.0
-    """Decay of the running mean of the weights, which then is what is validated and kept; 0 does without."""
+    """Decay of the running mean of the weights, which then is what is validated and kept; 0 does without. Early on it
+    is less, (1 + n) / (10 + n) at step n, as diffusers has it: 0.98 from step 440 on, 0.9999 from 90,000 on."""
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     """Precision of the forward pass. The trained parameters stay in float32."""
     seed: int = 0
@@ -129,9 +130,14 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
     """Numbers as numbers, since YAML reads 1e-5 as a word; choices checked; everything else as it is."""
     if get_origin(kind) is Literal and value not in get_args(kind):
         raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, get_args(kind)))}.")
+    if get_origin(kind) is tuple and isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}, expected a list, such as [{value}].")
     if kind not in (int, float):
         return value
     try:
-        return kind(value)
+        number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} is {value!r}, expected a number.") from None
+    if kind is int and not number.is_integer():
+        raise ValueError(f"{name} is {value!r}, expected a whole number.")
+    return kind(number)
