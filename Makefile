@@ -88,11 +88,13 @@ rewards: $(READY)  ## the three rewards of the picturebook, in .runs/rewards
 .runs/guidance/lora/README.md: .runs/boost/lora/README.md
 	$(RUN) examples/train_inpaint.py $(PRESETS)/guidance.yaml
 
-# Runs beside fast8_once that `fast8` is the mean of: on another boost, with more guidance taken in, or with other seeds.
+# The runs that `fast8` is the mean of: on the boost that ships, with more guidance taken in, or on its first half.
 GUIDANCE_whole := --tuned .runs/boost_whole/lora
 GUIDANCE_more := $(GUIDANCE_whole) --absorbed-guidance 2.5
 SEED_more := 11
 SEED_seed := 31
+SEED_more_longer := 51
+SEED_seed_longer := 52
 
 .PRECIOUS: .runs/guidance_%/lora/README.md
 .runs/guidance_%/lora/README.md: .runs/boost_whole/lora/README.md
@@ -102,17 +104,19 @@ SEED_seed := 31
 	$(RUN) $(BOOK)/content.py
 	$(RUN) examples/train_reward.py $(PRESETS)/discriminator.yaml
 
-.runs/fast8_once/fast8/lora/README.md: .runs/guidance/lora/README.md .runs/discriminator/reward/README.md
-	$(RUN) examples/train_fast.py $(PRESETS)/fast8_once.yaml
-
+.PRECIOUS: .runs/fast8_%/fast8/lora/README.md .runs/fast8_%_longer/fast8/lora/README.md
 .runs/fast8_%/fast8/lora/README.md: .runs/guidance_%/lora/README.md .runs/discriminator/reward/README.md
-	$(RUN) examples/train_fast.py $(PRESETS)/fast8_once.yaml --tuned .runs/guidance_$*/lora --output .runs/fast8_$* --seed $(SEED_$*)
+	$(RUN) examples/train_fast.py $(PRESETS)/fast8_first.yaml --tuned .runs/guidance_$*/lora --output .runs/fast8_$* \
+		--seed $(or $(SEED_$*),0)
 
-.runs/fast8/fast8/lora/README.md: .runs/guidance_whole/lora/README.md $(patsubst %,.runs/fast8_%/fast8/lora/README.md,once more seed)
+.runs/fast8_%_longer/fast8/lora/README.md: .runs/fast8_%/fast8/lora/README.md
+	$(RUN) examples/train_fast.py $(PRESETS)/fast8_longer.yaml --tuned .runs/fast8_$*/fast8/lora \
+		--discriminator .runs/fast8_$*/fast8/discriminator --output .runs/fast8_$*_longer --seed $(SEED_$*_longer)
+
+.runs/fast8/fast8/lora/README.md: $(patsubst %,.runs/fast8_%/fast8/lora/README.md,whole more_longer seed_longer)
 	$(RUN) examples/train_fast.py $(PRESETS)/fast8.yaml
 
-.runs/fast/fast4/lora/README.md: .runs/fast8/fast8/lora/README.md
-	mkdir -p .runs/fast && rm -rf .runs/fast/eight && cp -r .runs/fast8_once/eight .runs/fast/eight
+.runs/fast/fast4/lora/README.md: .runs/guidance/lora/README.md .runs/fast8/fast8/lora/README.md
 	$(RUN) examples/train_fast.py $(PRESETS)/fast.yaml
 
 .runs/lcm/lora/pytorch_lora_weights.safetensors: .runs/boost/lora/README.md
@@ -146,7 +150,7 @@ reproduce-fast:  ## 8 and 4 steps against 20 and against rivals: win rates, abla
 	$(RUN) $(BOOK)/compare.py boost20 loud20=boost,noise_scale=1 --loras .runs/loras --split validation --limit 60 --key noise.boost20 --record
 	$(RUN) $(BOOK)/compare.py fast8 loud8=fast8,noise_scale=1 --loras .runs/loras --split validation --limit 120 --key noise.fast8 --record
 	$(RUN) $(BOOK)/compare.py fast4 loud4=fast4,noise_scale=1 --loras .runs/loras --split validation --limit 120 --key noise.fast4 --record
-	for run in once more seed; do \
+	for run in whole more_longer seed_longer; do \
 		$(RUN) $(BOOK)/compare.py fast8 $$run=.runs/fast8_$$run/fast8/lora,noise_scale=0.62 --loras .runs/loras \
 			--split validation --limit 120 --key soup.$$run --record || exit 1; \
 	done

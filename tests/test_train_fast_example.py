@@ -70,14 +70,18 @@ def test_presets_are_settings_and_the_papers_numbers_stand_in_them():
     assert [(phase.output.name, phase.T, phase.grad_steps, phase.noise_scale) for phase in small.each()] == [
         ("eight", 8, 0, 1), ("whole", 8, 8, 1), ("fast4", 4, 0, 0.88)
     ]  # fmt: skip
-    eight, fast8 = read(FastSettings, PRESETS["picturebook"].with_name("fast8_once.yaml")).each()
-    assert eight.course() == small.each()[0].course()  # so its folder can be copied
-    assert (fast8.output.name, fast8.grad_steps, fast8.noise_scale) == ("fast8", 8, 0.93)
-    assert fast8.recommends == {"noise_scale": 0.62}
-    _, mean = read(FastSettings, PRESETS["picturebook"].with_name("fast8.yaml")).each()
-    assert mean.phases == fast8.phases and (mean.share, fast8.soup) == (0.95, ())
-    assert mean.soup == tuple(f".runs/fast8_{run}/fast8/lora" for run in ("once", "more", "seed"))
-    assert small.each()[-1].soup == (*mean.soup, str(mean.written))
+    first, longer, mean = (
+        read(FastSettings, PRESETS["picturebook"].with_name(f"{name}.yaml")).each()
+        for name in ("fast8_first", "fast8_longer", "fast8")
+    )
+    assert [phase.output.name for phase in (*first, *longer, *mean)] == ["eight", "fast8", "fast8", "fast8"]
+    for phase, before in ((first[1], None), (longer[0], ".runs/fast8_more/fast8"), (mean[0], ".runs/fast8_whole/fast8")):
+        assert (phase.T, phase.grad_steps, phase.noise_scale, phase.lr) == (8, 8, 0.93, 2e-4)
+        assert phase.recommends == {"noise_scale": 0.62}
+        assert before is None or (phase.tuned, phase.discriminator) == (f"{before}/lora", f"{before}/discriminator")
+    assert (longer[0].soup, longer[0].share, mean[0].share) == ((), 1, 0.88)
+    assert mean[0].soup == tuple(f".runs/fast8_{run}_longer/fast8/lora" for run in ("more", "seed"))
+    assert small.each()[-1].soup == (*mean[0].soup, str(mean[0].written))
     assert {phase.init for phase in small.each()} == {"image"}
     assert [(each.weight, each.adversarial_weight) for each in (small, paper)] == [(0.01, 0.015), (0.01, 0.05)]
     assert (small.from_noise, paper.from_noise) == (True, False)
