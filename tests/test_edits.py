@@ -231,7 +231,9 @@ def test_what_is_not_there_is_said(tmp_path):
         open_edits(tmp_path / "nowhere", Skipped())
     with pytest.raises(ValueError, match="holds no Parquet or JSONL"):
         open_edits(tmp_path, Skipped())
-    (tmp_path / "metadata.csv").write_text("file_name,caption\n")
+    with pytest.raises(ValueError, match=r"there is no file .*gone.tar"):
+        open_edits(tmp_path / "gone.tar", Skipped())
+    (tmp_path / "metadata.csv").write_text("\ufefffile_name,caption\n", encoding="utf-8")  # as spreadsheets begin
     with pytest.raises(ValueError, match=r"metadata.csv holds no rows"):
         open_edits(tmp_path, Skipped())
 

@@ -62,6 +62,16 @@ def test_a_new_machine_goes_on_where_the_old_one_was(hub, tmp_path):
     assert len(hub.files["lab/answers"]["answers/ann.jsonl"].splitlines()) == 3
 
 
+def test_answers_to_another_study_are_not_taken_up(hub, tmp_path):
+    study, other = make_study(tmp_path / "one", "gsb"), make_study(tmp_path / "other", "gsb", seed=1)
+    ann = join(study, "Ann")
+    ann.record("a1", ann.questions[0].id, LEFT)
+    push_answers(study, hub.client, "lab/answers", every=60).finish()
+    with pytest.raises(ValueError, match="lab/answers holds answers to another study; push to another data set"):
+        push_answers(other, hub.client, "lab/answers", every=60)
+    assert not list((other.folder / "answers").glob("*.jsonl"))
+
+
 def test_a_study_comes_from_a_data_set_without_its_answers(hub, tmp_path):
     study = make_study(tmp_path, "gsb", count=2)
     names = ["study.json", "questions.jsonl", *(f"pictures/{file.name}" for file in study.folder.glob("pictures/*"))]

@@ -17,6 +17,7 @@ from byteedit.image import (
     to_tensor,
     window,
 )
+from byteedit.pipeline.canvas import lay_out
 
 
 def noise(*shape, seed=0):
@@ -217,6 +218,19 @@ def test_paste_blends_by_the_mask():
     mask[:, 2:4], mask[:, 4:] = 51, 255  # a fifth, and all
     pixels = paste(picture, mask, np.full((8, 8, 3), 200 / 255, np.float32), Window(0, 0, 8, 8))
     assert [int(pixels[0, x, 0]) for x in (0, 2, 4)] == [100, 120, 200]
+
+
+@pytest.mark.parametrize("covered", ["all of it", "all but a corner"])
+def test_a_decode_in_half_precision_is_pasted_as_well(covered):
+    picture, mask = Image.fromarray(noise(64, 64, 3)), np.full((64, 64), 255, np.uint8)
+    if covered != "all of it":
+        mask[:8, :8] = 0
+    canvas = lay_out(read_pictures(picture), [mask], (64, 64), None, composite=True)
+    decoded = torch.linspace(-0.9, 0.9, 64).expand(1, 3, 64, 64)
+    whole, half = (
+        np.asarray(canvas.finish(made, True, 8, rounded=True)[0]).astype(int) for made in (decoded, decoded.half())
+    )
+    assert np.abs(whole - half).max() <= 1
 
 
 def test_a_coloured_array_is_one_mask():

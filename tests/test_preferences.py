@@ -155,6 +155,8 @@ def test_what_cannot_be_loaded_is_said_in_words(tmp_path):
     for name, words in wrong.items():
         with pytest.raises(ValueError, match=words):
             load(tmp_path / name, AESTHETIC, Skipped())
+    with pytest.raises(ValueError, match=r"there is no file or folder data/pairs\.parquet"):  # nor is the hub asked
+        load("data/pairs.parquet", AESTHETIC, Skipped())
     with pytest.raises(ValueError, match="has no split 'test'; it has train"):
         load(tmp_path / "saved", AESTHETIC, Skipped(), split="test")
     with pytest.raises(ValueError, match="holds no Parquet or JSONL of the split 'dev'"):
@@ -260,6 +262,16 @@ def test_candidates_that_were_saved_load_and_become_pairs(tmp_path):
         [row] = load(tmp_path / "c.parquet", CANDIDATES, Skipped(), streaming=streaming)
         [pair] = to_pairs(row, [0, 1])
         assert decode(pair, AESTHETIC)["chosen"].getpixel((0, 0)) == BLUE
+        assert [one.getpixel((0, 0)) for one in decode(row, CANDIDATES)["candidates"]] == [RED, BLUE]
+
+
+def test_paths_in_lists_are_relative_to_their_file(tmp_path):
+    for name, colour in (("red.png", RED), ("blue.png", BLUE)):
+        (tmp_path / name).write_bytes(png(colour))
+    rows = {"prompt": ["a boat"], "candidates": [["red.png", "blue.png"]], "seeds": [[4, 5]]}
+    Dataset.from_dict(rows).to_parquet(tmp_path / "c.parquet")
+    for streaming in (False, True):
+        [row] = load(tmp_path / "c.parquet", CANDIDATES, Skipped(), streaming=streaming)
         assert [one.getpixel((0, 0)) for one in decode(row, CANDIDATES)["candidates"]] == [RED, BLUE]
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,8 @@ def test_every_variant_is_trained_and_judged_once(ablate, tmp_path, stage):
     commands.clear()
     module.main(settings)
     assert {words[0] for words in commands} == {"compare.py"}  # what is trained is not trained again
+    with pytest.raises(SystemExit, match="was made with other settings; take another --output, or delete it"):
+        module.main(replace(settings, set=("batch_size=2",)))
 
 
 def test_inference_from_noise_is_another_variant_asked_otherwise(ablate, tmp_path):

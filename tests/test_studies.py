@@ -140,6 +140,12 @@ def test_no_aesthetics_are_asked_of_an_erasure(tmp_path):
     assert asked == {"editing": ("coherence", "structure", "aesthetics"), "erasing": ("coherence", "structure")}
 
 
+def test_a_question_that_asks_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="aesthetics are not asked of an erasure; add an axis, or leave erasures out"):
+        make_study(tmp_path, "scores", axes=("aesthetics",))
+    assert not (tmp_path / "study").exists()
+
+
 def test_what_is_missing_is_listed_and_nothing_is_written(tmp_path):
     folders = write_cases(tmp_path, 5)
     (folders["poor"] / "case-1.png").unlink()

@@ -10,8 +10,10 @@ from PIL import Image
 
 from byteedit.cli import main
 from byteedit.data.preferences import AESTHETIC, Skipped, examples, load
+from byteedit.evaluation.human.creation import create_study, read_cases
+from byteedit.evaluation.human.export import export_pairs
 from byteedit.evaluation.human.raters import join
-from byteedit.evaluation.human.studies import open_study
+from byteedit.evaluation.human.studies import StudySettings, open_study
 from byteedit.training.reward import RewardSettings, open_rows
 from toy_studies import judge, make_study, write_cases
 
@@ -135,6 +137,22 @@ def test_best_and_worst_of_four_becomes_training_data(folder, capsys):
 
 def pixels(study, id, position):
     return np.asarray(Image.open(study.folder / study.questions[id].pictures[position - 1]))
+
+
+def test_votes_on_outpaintings_become_training_data(folder):
+    folders = write_cases(folder, 4, FOUR)
+    rows = [json.loads(line) for line in (folder / "cases.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["task"] = "outpainting"
+        Image.new("RGB", (10, 10)).save(folder / row["image"])
+    (folder / "cases.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    settings = StudySettings(kind="best-worst")
+    study = create_study(folder / "study", read_cases(folder / "cases.jsonl"), folders, settings)
+    answer(study, ["Ann"])
+    assert sum(export_pairs(study, folder / "pairs", validation=0.25).values()) == 4
+    skipped = Skipped()
+    assert len(list(examples(load(folder / "pairs", AESTHETIC, skipped, split="train"), AESTHETIC, skipped))) == 3
+    assert not skipped.reasons
 
 
 def test_the_report_is_a_page_with_every_formula_named(folder, capsys):

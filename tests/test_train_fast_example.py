@@ -75,7 +75,11 @@ def test_presets_are_settings_and_the_papers_numbers_stand_in_them():
         for name in ("fast8_first", "fast8_longer", "fast8")
     )
     assert [phase.output.name for phase in (*first, *longer, *mean)] == ["eight", "fast8", "fast8", "fast8"]
-    for phase, before in ((first[1], None), (longer[0], ".runs/fast8_more/fast8"), (mean[0], ".runs/fast8_whole/fast8")):
+    for phase, before in (
+        (first[1], None),
+        (longer[0], ".runs/fast8_more/fast8"),
+        (mean[0], ".runs/fast8_whole/fast8"),
+    ):
         assert (phase.T, phase.grad_steps, phase.noise_scale, phase.lr) == (8, 8, 0.93, 2e-4)
         assert phase.recommends == {"noise_scale": 0.62}
         assert before is None or (phase.tuned, phase.discriminator) == (f"{before}/lora", f"{before}/discriminator")

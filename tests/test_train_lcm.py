@@ -96,6 +96,12 @@ def test_a_run_trains_the_boosts_lora_and_writes_it(lcm, pipe, tmp_path):
     assert moved and all(value.abs().sum() > 0 for value in moved)
 
 
+def test_what_it_would_not_do_is_refused(lcm, tmp_path):
+    for asked in ({"held_out": "picturebook"}, {"push": "me/mine"}):
+        with pytest.raises(ValueError, match="neither measured nor uploaded here; leave held_out and push empty"):
+            settings_of(lcm, tmp_path, **asked)
+
+
 def test_it_takes_the_data_layers_and_updates_of_the_acceleration(lcm):
     import yaml
 

@@ -70,10 +70,13 @@ def train(name: str, preset: dict[str, Any], script: str, settings: Settings) ->
     output = Path(preset["output"])
     phases = preset.get("phases") or [{"name": ""}]
     lora = output / phases[-1]["name"] / "lora"
+    file, text = output / "preset.yaml", yaml.safe_dump(preset, sort_keys=False)
     if not (lora / "README.md").exists():  # the card is what is written last
         output.mkdir(parents=True, exist_ok=True)
-        (output / "preset.yaml").write_text(yaml.safe_dump(preset, sort_keys=False))
-        launch(settings, EXAMPLES / script, output / "preset.yaml")
+        file.write_text(text)
+        launch(settings, EXAMPLES / script, file)
+    elif file.read_text() != text:
+        raise SystemExit(f"{output} was made with other settings; take another --output, or delete it.")
     return lora
 
 

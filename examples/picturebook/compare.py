@@ -8,6 +8,7 @@ marks; the win rate is the paper's, (G + S) / ((G + S) + (S + B)), with a bootst
     torchrun --nproc-per-node 2 examples/picturebook/compare.py fast8 boost20 baseline20 lcm8 dpm8 --record
 """
 
+import io
 import os
 import shlex
 import sys
@@ -35,7 +36,7 @@ from byteedit.evaluation.scores import score
 from byteedit.evaluation.systems import answers
 from byteedit.image import picture_from_array
 from byteedit.pipeline.canvas import lay_out
-from byteedit.provenance import sha256
+from byteedit.provenance import sha256, weights_sha256, write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEET = 8  # cases of each task on a sheet
@@ -125,7 +126,7 @@ def run(name: str, settings: Settings, state: PartialState) -> None:
     there = place(asked, settings)
     if state.is_main_process:  # answers of other weights must not be taken for these
         weights = sha256(there / "pytorch_lora_weights.safetensors") if there else ""
-        claim(folder, asdict(asked) | {"lora": weights})
+        claim(folder, asdict(asked) | {"lora": weights, "base": weights_sha256(byteedit.PICTUREBOOK)})
     todo = {
         task: [case for case in chosen(task, settings) if not (folder / f"{case.id}.png").exists()] for task in TASKS
     }
@@ -140,7 +141,9 @@ def run(name: str, settings: Settings, state: PartialState) -> None:
         mine = [replace(case, seed=case.seed + asked.noise * NOISES) for case in mine]
         made = rebuild(pipe, mine) if asked.rebuilt else answers(pipe, mine, **options)
         for case, image in zip(mine, tqdm(made, f"{name} {task}", len(mine)), strict=True):
-            Image.fromarray(image).save(folder / f"{case.id}.png")
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, "PNG")
+            write_atomically(folder / f"{case.id}.png", buffer.getvalue())  # what is there is whole
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import tyro
 from accelerate import PartialState
+from accelerate.utils import gather_object
 
 from byteedit.evaluation.marks import marks, quality
 from byteedit.evaluation.picturebench import TASKS, cases
@@ -28,15 +29,15 @@ STEPS = 8  # of their answers
 
 
 def judge(pipe) -> dict[str, float]:
-    """`gold`, the mean quality of this process's share of the watched cases, `right`, how many are as asked."""
+    """`gold`, the mean quality of the watched cases, `right`, how many are as asked; each process answers its share."""
     state = PartialState(cpu=not torch.accelerator.is_available())
     worth, right = [], []
     for task in TASKS:
-        mine = cases(task, "validation", WATCHED[task])[state.process_index :: state.num_processes]
+        mine = cases(task, "validation")[: WATCHED[task]][state.process_index :: state.num_processes]
         for case, image in zip(mine, answers(pipe, mine, num_inference_steps=STEPS), strict=True):
             worth.append(quality(marks(case, image)))
             right += [score(case, image)["right"]] if case.target else []
-    return {"gold": float(np.mean(worth)), "right": float(np.mean(right))}
+    return {"gold": float(np.mean(gather_object(worth))), "right": float(np.mean(gather_object(right)))}
 
 
 if __name__ == "__main__":

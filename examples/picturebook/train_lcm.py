@@ -52,6 +52,11 @@ class LcmSettings(TuneSettings):
     huber_c: float = 0.001
     """Where the pseudo-Huber loss turns from a square into an absolute value. (LCM-LoRA: 0.001)"""
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.held_out or self.push:
+            raise ValueError("this rival is neither measured nor uploaded here; leave held_out and push empty.")
+
 
 def scalings(t: Tensor) -> tuple[Tensor, Tensor]:
     """How much of x_t and of x0' is in the answer at timesteps t (B,): c_skip, c_out, (B, 1, 1, 1) each.

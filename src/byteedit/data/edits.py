@@ -71,6 +71,8 @@ def open_edits(source: str | Path, skipped: Skipped, *, caption: str = "caption"
     if folder and (files := [folder / file for file in METADATA if (folder / file).is_file()]):
         rows = read_metadata(files[0], caption, skipped)
         return Edits(read=partial(decode_row, root=folder), rows=rows)
+    if name.endswith(".tar") and not Path(name).is_file():
+        raise ValueError(f"there is no file {name}.")
     tars = sorted(folder.glob("*.tar")) if folder else [Path(name)] if name.endswith(".tar") else []
     if tars:
         read = partial(_decode, first=partial(unpack, caption=caption))

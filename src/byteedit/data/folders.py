@@ -60,7 +60,7 @@ def read_metadata(file: Path, caption: str, skipped: Skipped) -> Dataset:
 
 
 def _csv(file: Path) -> Iterator[Row]:
-    with open(file, encoding="utf-8", newline="") as lines:
+    with open(file, encoding="utf-8-sig", newline="") as lines:  # spreadsheets begin with a mark
         yield from csv.DictReader(lines)
 
 

@@ -170,13 +170,18 @@ def _stream_ours(rows: IterableDataset, schema: Schema, root: Path | None) -> It
 def _ours(rows: Dataset, schema: Schema, root: Path | None) -> Dataset:
     features = schema.features(rows.column_names)
     rows = rows.select_columns(list(features))
-    paths = (TEXT, Value("large_string"))  # relative to the file
-    if any(rows.features[name] in paths for name in schema.images & set(features)):
+    if any(_holds_paths(rows.features[name]) for name in schema.images & set(features)):  # relative to the file
         convert = partial(_convert, schema=schema, root=root)
         return rows.map(convert, features=features, keep_in_memory=True, load_from_cache_file=False)
     for name in schema.images & set(features):
         rows = rows.cast_column(name, features[name])
     return rows
+
+
+def _holds_paths(kind: Any) -> bool:
+    if isinstance(kind, datasets.List | datasets.LargeList):
+        return _holds_paths(kind.feature)
+    return kind in (TEXT, Value("large_string"))
 
 
 def _convert(row: Row, schema: Schema, root: Path | None) -> Row:

@@ -90,7 +90,7 @@ def open_rows(
         return load_dataset("parquet", data_files=files, split="train", streaming=streaming)
     if Path(source).exists():
         raise ValueError(f"{source} holds no Parquet or JSONL of the split {split!r}; name the file, or another split.")
-    if not HUB_ID.fullmatch(str(source)):
+    if not HUB_ID.fullmatch(str(source)) or str(source).endswith((".parquet", ".jsonl", ".tar")):
         raise ValueError(f"there is no file or folder {source}, and it is no hub id, which would be owner/name.")
     return load_dataset(str(source), config, split=split, streaming=streaming)
 
@@ -122,7 +122,7 @@ def read_json_lines(files: list[Path], skipped: Skipped) -> Iterator[tuple[Path,
 
 def _parse(line: bytes) -> dict | None:
     try:
-        row = json.loads(text := line.decode())
+        row = json.loads(text := line.decode("utf-8-sig"))
         if SURROGATE.search(text):
             json.dumps(row, ensure_ascii=False).encode()  # raises for half a character, which no file could hold
     except ValueError:

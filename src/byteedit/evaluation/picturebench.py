@@ -87,7 +87,8 @@ class Case:
 
 @cache
 def cases(task: str, split: str = "test", number: int = COUNT) -> tuple[Case, ...]:
-    """The first `number` cases of a task, in a fixed order of which every prefix is mixed.
+    """`number` cases of a task, in a fixed order of which every prefix is mixed. Slice one list where fewer are wanted:
+    with another `number` a case may have another scene.
 
     The benchmark is the 240 of the "test" split. Cases of the "train" split, any number of them, serve to make data for
     training from: none of them is held out. Pictures are rendered when asked for.

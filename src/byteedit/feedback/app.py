@@ -4,7 +4,6 @@ Nothing is kept in memory, so several processes may serve one study, and one may
 never learn whose a picture is: neither systems nor cases nor attention checks are sent. Built on Starlette.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -67,7 +66,7 @@ class _Endpoint:
 
     def __init__(self, study: Study):
         self.study = study
-        self.token = hashlib.sha256((study.folder / "study.json").read_bytes()).hexdigest()[:16]
+        self.token = study.token
 
     async def tell(self, request: Request) -> Response:
         """What anyone may know of the study; `study` tells it from others that were served at this address."""

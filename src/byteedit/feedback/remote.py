@@ -73,12 +73,18 @@ def push_answers(study: Study, hub: HfApi, repository: str, every: float) -> Pus
 
 
 def take_up(study: Study, hub: HfApi, repository: str) -> None:
-    """Add to the study the answers that a data set of the hub holds and it lacks."""
+    """Add to the study the answers that a data set of the hub holds and it lacks.
+
+    Raises:
+        ValueError: they are answers to another study.
+    """
     names = [
         name for name in hub.list_repo_files(repository, repo_type="dataset") if Path(name).match("answers/*.jsonl")
     ]
     for name in names:
         there = Path(hub.hf_hub_download(repository, name, repo_type="dataset")).read_bytes()
+        if json.loads(there.split(b"\n")[0]).get("study", study.token) != study.token:  # older files do not say
+            raise ValueError(f"{repository} holds answers to another study; push to another data set.")
         file = study.folder / "answers" / Path(name).name
         with lock(study):
             here = file.read_bytes() if file.exists() else there

@@ -32,10 +32,11 @@ class Canvas:
         decoded (B, 3, h, w) in [-1, 1]; B/N neighbours belong to each picture. `cell`: pixels a latent.
         """
         each = len(decoded) // len(self.pictures)
+        decoded = decoded.float()  # in half precision the seam's small weights would be 0
         if composite:
             image, mask = (x.repeat_interleave(each, 0).to(decoded) for x in (self.image, self.mask))
             decoded = close_seam(match_colours(decoded, image, mask, cell), image, mask, cell)
-        patches = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().float().movedim(1, -1).numpy()
+        patches = (decoded * 0.5 + 0.5).clamp(0, 1).cpu().movedim(1, -1).numpy()
         return [self._finish_one(i // each, patch, composite, rounded) for i, patch in enumerate(patches)]
 
     def _finish_one(self, i: int, patch: np.ndarray, composite: bool, rounded: bool):

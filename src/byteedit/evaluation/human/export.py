@@ -69,7 +69,8 @@ def _hold_out(cases: Sequence[str], share: float, seed: int) -> set[str]:
 
 def _pairs(question: Question, answer: Answer) -> list[dict]:
     row = {"prompt": question.prompt, "candidates": question.pictures}
-    row |= {"image": question.image, "mask": question.mask, "task": question.task}
+    image = None if question.task == "outpainting" else question.image  # a row's pictures have one size
+    row |= {"image": image, "mask": question.mask, "task": question.task}
     ends = {answer.value["best"]: 1.0, answer.value["worst"]: -1.0}
     scores = [ends.get(position, 0.0) for position in range(1, len(question.pictures) + 1)]
     return to_pairs(row, scores, rater=answer.rater)

@@ -57,7 +57,7 @@ def join(study: Study, name: str) -> "Rater":
         if not file.exists():
             taken = [_place(other) for other in (study.folder / "answers").glob("*.jsonl")]
             place = min(range(len(study.places)), key=lambda place: (taken.count(place), place))
-            head = {"rater": key, "place": place, "joined": _now()}
+            head = {"rater": key, "place": place, "joined": _now(), "study": study.token}
             write_atomically(file, json.dumps(head, ensure_ascii=False).encode() + b"\n")
     return Rater(study, key, _place(file))
 

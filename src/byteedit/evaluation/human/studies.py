@@ -5,6 +5,7 @@
 and worst of four. Standard library only.
 """
 
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -124,6 +125,11 @@ class Study:
 
     questions: dict[str, Question]
     """All questions by id."""
+
+    @property
+    def token(self) -> str:
+        """What tells this study from all others."""
+        return hashlib.sha256((self.folder / "study.json").read_bytes()).hexdigest()[:16]
 
     def axes(self, question: Question) -> tuple[str, ...]:
         """What is judged of a question's pictures; as in the paper, no aesthetics of an erasure."""
