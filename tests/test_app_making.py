@@ -1,5 +1,6 @@
 """The editor's pictures in the making: who waits, what is seen of them, Stop, and that they are the command line's."""
 
+import time
 from pathlib import Path
 from threading import Thread
 
@@ -82,7 +83,8 @@ def test_the_guess_of_the_last_step_is_the_picture(pipe, scene, tmp_path, guidan
     assert torch.allclose(guess, latents, atol=1e-3)
 
 
-def test_stop_ends_within_one_step_and_keeps_what_there_is(model, scene, tmp_path):
+def test_stop_ends_within_one_step_and_keeps_what_there_is(model, scene, tmp_path, monkeypatch):
+    monkeypatch.setattr("byteedit.app.watching.Watch._preview", lambda self: time.sleep(0.1) or {})  # time to stop in
     photo, mask = scene(70, 50)
     command = Erase(model=model, seed=3, steps=50, num_images=3, device="cpu")
     stop, events = tmp_path / "stop", []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from byteedit.evaluation.duels import win_rate, win_rates, worth
+from byteedit.evaluation.duels import verdict, win_rate, win_rates, worth
 from byteedit.evaluation.human.preference import Tally
 
 
@@ -17,11 +17,17 @@ def test_the_win_rate_is_the_papers():
     assert win_rate(apart, 0.5).value == Tally(good=3, same=2, bad=1).win_rate == 5 / 8
     assert win_rate(apart).value == Tally(good=4, same=0, bad=2).win_rate
     assert win_rate([0.0, 0.0]).value == 0.5
-    assert win_rate([0.5, -0.5], 0.5).value == 0.5
+    assert win_rate([0.5], 0.5).value == 1 and win_rate([-0.5], 0.5).value == 0  # what decides is more or as much
     figure = win_rate(np.random.default_rng(0).normal(0.2, 1, 100), 0.5)
     assert figure.low < figure.value < figure.high
     with pytest.raises(ValueError, match="no case was scored"):
         win_rate([])
+
+
+def test_the_verdict_is_that_of_more_axes():
+    assert verdict(edit(structure=5.0), edit(coherence=3.5)) == 0  # one axis each, however far
+    assert verdict(edit(structure=5.0, right=False), edit(coherence=3.5)) == -1
+    assert verdict(edit(structure=3.1), edit()) == 0  # so little decides nothing
 
 
 def test_an_axis_is_the_mean_of_the_marks_that_a_task_has():

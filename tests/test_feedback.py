@@ -173,7 +173,7 @@ def test_each_kind_is_asked_and_answered(tmp_path, kind):
     with serving(create_app(study)) as address:
         ann = Client(address, "Ann")
         question = next(question for question in ann.questions if question["task"] == "erasing")
-        assert question["axes"] == ["coherence", "structure"] if kind == "scores" else ["overall"]
+        assert question["axes"] == (["coherence", "structure"] if kind == "scores" else ["overall"])
         assert ann.answer("a", question["id"], RIGHT[kind]) == (200, {"new": True})
     assert recorded(study) == [("ann", question["id"], RIGHT[kind])]
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import byteedit
 from byteedit import ByteEditInpaintPipeline
@@ -70,7 +71,11 @@ def test_a_lora_is_followed(expected):
     pipe = opened().to("cuda")
     pipe.load_lora_weights(str(Path(byteedit.LORAS) / "fast8"))
     assert pipe.schedule.guidance_scale == 1.0
-    assert np.isfinite(edits(pipe)).all()
+    processor = opened()
+    processor.load_lora_weights(str(Path(byteedit.LORAS) / "fast8"))
+    made = edits(pipe)
+    assert difference(made, edits(processor)) < 0.5
+    assert difference(made, expected) > 0.5
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
@@ -93,8 +98,8 @@ def test_gradients_reach_the_pixels(name, dtype):
 @pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
 def test_feedback_learning_ends(precision, tmp_path):
     train_pefl(PeflSettings(output=tmp_path, mixed_precision=precision, **SMALL, **LEARNT))
-    first, last = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
-    assert first["pefl/score/aesthetic"] != last["pefl/score/aesthetic"]
+    weights = load_file(tmp_path / "lora" / "pytorch_lora_weights.safetensors")
+    assert any(value.any() for name, value in weights.items() if "lora_B" in name)  # begins as 0
     opened().to("cuda").load_lora_weights(str(tmp_path / "lora"))
 
 

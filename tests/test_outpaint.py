@@ -105,3 +105,22 @@ def test_a_seed_means_the_same_again(pipe, scene):
 def test_pictures_of_several_sizes_are_refused(pipe, scene):
     with pytest.raises(ValueError, match="one by one"):
         pipe.outpaint([scene()[0], Image.new("RGB", (70, 50))], left=8)
+
+
+def test_what_one_round_finds_unsafe_is_said_of_the_whole(pipe, scene, monkeypatch):
+    found = iter([[True], [False], [False]])
+    monkeypatch.setattr(type(pipe), "run_safety_checker", lambda self, image, *_: (image, next(found)))
+    assert pipe.outpaint(scene()[0], left=96).nsfw_content_detected == [True]
+    assert next(found, None) is None
+
+
+def test_a_stop_ends_all_rounds(pipe, scene):
+    calls = []
+
+    def stop(pipe, i, t, tensors):
+        calls.append(i)
+        pipe._interrupt = True
+        return tensors
+
+    pipe.outpaint(scene()[0], left=96, callback_on_step_end=stop)
+    assert calls == [0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from test_pefl import build, three_rows
+from test_pefl import brightness, build, redness, rows, three_rows
 
 
 @pytest.fixture
@@ -86,3 +86,20 @@ def test_what_is_asked_for_follows_the_rewards_alone_where_noise_is_the_beginnin
     assert not torch.isclose(outside["reg"], found["reg"])
     feedback.free = False
     assert not torch.isclose(weigh(edited)["reg"], found["reg"])
+
+
+def test_guidance_of_a_rollout_from_noise_ends_after_its_share(batch):
+    feedback = build(init="noise", grad_steps=8, rollout_guidance=2.5, rollout_guidance_end=0.5)
+    seen = []
+    feedback.unet.register_forward_hook(lambda module, args, output: seen.append(len(args[0])))
+    feedback.loss(feedback.unet, batch)
+    assert seen == [6] * 4 + [3] * 4  # with guidance three rows are asked twice
+
+
+def test_a_prompted_reward_learns_nothing_from_rows_without_prompt(batch):
+    feedback, words = build(prompted=("redness",)), ["", "bb", "ccc"]
+    edited = batch["image"] + rows(*batch["image"].shape, seed=3)
+    found = feedback.weigh(edited, edited, batch["image"], batch["mask"], words, None)
+    loss = torch.nn.functional.softplus
+    torch.testing.assert_close(found["reward/redness"], loss(-redness(edited, words))[1:].sum() / 3)
+    torch.testing.assert_close(found["reward/brightness"], loss(-brightness(edited, words)).mean())

@@ -16,6 +16,7 @@ from toy_training import fresh  # noqa: F401
 EXAMPLE = Path(__file__).parent.parent / "examples" / "picturebook" / "train_lcm.py"
 CONFIGS = EXAMPLE.parents[1] / "configs" / "picturebook"
 SCHEDULE = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+SCHEDULE |= {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}  # as the checkpoint says them
 
 
 @pytest.fixture
@@ -61,12 +62,10 @@ def test_the_answer_is_the_schedulers(lcm, tmp_path):
     condition = Condition(torch.zeros(1, 3, 2), torch.ones(1, 1, 2, 2), torch.zeros(1, 4, 2, 2))
     scheduler = LCMScheduler.from_config(SCHEDULER.config)
     for t in (999, 519, 19):
-        scheduler.set_timesteps(8)
-        expected = scheduler.step(v, torch.tensor(t), noisy).denoised if t in scheduler.timesteps else None
+        scheduler.set_timesteps(50)
+        expected = scheduler.step(v, torch.tensor(t), noisy).denoised
         answer = stage(lcm, tmp_path, None).answer(Constant(v), noisy, torch.tensor([t]), condition)
-        if expected is not None:
-            torch.testing.assert_close(answer, expected)
-        assert answer.isfinite().all()
+        torch.testing.assert_close(answer, expected)
 
 
 def test_the_teacher_follows_its_guidance_by_ddim(lcm, tmp_path):

@@ -11,7 +11,15 @@ from safetensors.torch import load_file
 
 from toy_training import equal, fresh, group, launch, lines, plain, run, settings_for, slow, squared  # noqa: F401
 
-KILLS = {"steps": 60, "checkpoint_every": 6, "ema_decay": 0.9, "accumulate": 2, "validate_every": 15, "watch": "up"}
+KILLS = {
+    "steps": 60,
+    "checkpoint_every": 6,
+    "ema_decay": 0.9,
+    "accumulate": 2,
+    "validate_every": 15,
+    "watch": "up",
+    "keep": 10,
+}
 
 
 def drawn(model):

@@ -60,7 +60,7 @@ def plain(row, rng):
 
 
 def slow(row, rng):
-    time.sleep(0.002)
+    time.sleep(0.01)
     return jitter(row, rng)
 
 
