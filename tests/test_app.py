@@ -136,7 +136,7 @@ def session_with(photo, made, mask) -> Session:
     """A session with one result."""
     session = Session()
     session.open(photo)
-    session.keep(result_of(made, photo, mask))
+    session.keep(result_of(made, photo, mask), session.copy)
     return session
 
 
@@ -177,7 +177,7 @@ def test_a_session_keeps_a_bounded_number_of_results(scene):
     session.open(photo)
     for seed in range(30):
         made = Made(image=image, command=Erase(seed=seed))
-        session.keep(result_of(made, photo, mask))
+        session.keep(result_of(made, photo, mask), session.copy)
     assert len(session.results) == 24
     assert session.results[0].command.seed == 29
 

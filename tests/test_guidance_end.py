@@ -6,7 +6,7 @@ from diffusers.callbacks import SDCFGCutoffCallback
 from byteedit.diffusion import Condition
 from byteedit.pipeline.observer import unguided
 from byteedit.schedule import Schedule
-from test_schedule import generator, lora_of
+from test_schedule import CALM, generator, lora_of
 
 
 def test_guidance_ends_where_a_lora_says(pipe, tmp_path, scene):
@@ -41,3 +41,14 @@ def test_what_is_doubled_for_guidance_is_halved_where_it_ends():
     assert made.unet_kwargs["added_cond_kwargs"]["image_embeds"][0].tolist() == [[1.0]]
     assert made.unet_kwargs["cross_attention_kwargs"] == {"scale": 0.5}
     assert len(embeds[0]) == 2
+
+
+def test_with_the_last_lora_that_is_deleted_its_schedule_goes(pipe, tmp_path):
+    own = pipe.schedule
+    pipe.load_lora_weights(lora_of(tmp_path / "fast", CALM), adapter_name="fast")
+    pipe.load_lora_weights(lora_of(tmp_path / "plain"), adapter_name="plain")
+    faster = pipe.schedule
+    pipe.delete_adapters("plain")
+    assert pipe.schedule == faster != own
+    pipe.delete_adapters("fast")
+    assert pipe.schedule == own

@@ -247,3 +247,17 @@ def test_a_coloured_array_is_one_mask():
 def test_bfloat16_is_read():
     picture = torch.rand(3, 9, 12).bfloat16()
     assert np.array_equal(read_pictures(picture)[0].pixels, picture.float().movedim(0, -1).numpy())
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.eye(12, dtype=np.uint8), "0 and 1 as uint8, where white is 255; multiply it by 255, or give bool"),
+        (Image.fromarray(np.eye(12, dtype=np.float32)), "has mode F, which has no white"),
+        (Image.fromarray(np.eye(12, dtype=np.int32) * 255), "has mode I, where white is 65535"),
+    ],
+)
+def test_a_mask_whose_white_is_none_is_refused(mask, words):
+    with pytest.raises(ValueError, match=words):
+        read_masks(mask)
+    assert read_masks(np.eye(12, dtype=bool))[0].max() == 1

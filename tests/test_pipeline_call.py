@@ -114,5 +114,5 @@ def test_a_solver_that_passes_over_less_noise_is_said(pipe, scene):
         warnings.simplefilter("error")
         pipe("a red boat", *scene(), num_inference_steps=2, noise_scale=0.9, output_type="latent")
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config)
-    with pytest.warns(UserWarning, match="EulerDiscreteScheduler counts noise in units of its own and passes over"):
+    with pytest.warns(UserWarning, match="EulerDiscreteScheduler keeps noise in a way of its own and passes over"):
         pipe("a red boat", *scene(), num_inference_steps=2, noise_scale=0.9, output_type="latent")

@@ -5,8 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import AsymmetricAutoencoderKL, DiffusionPipeline, StableDiffusionInpaintPipeline
+from diffusers import (
+    AsymmetricAutoencoderKL,
+    DiffusionPipeline,
+    FlowMatchEulerDiscreteScheduler,
+    StableDiffusionInpaintPipeline,
+    UniPCMultistepScheduler,
+)
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+from peft import LoraConfig, inject_adapter_in_model
 from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -17,11 +24,15 @@ EYE = {**VISION, "image_size": 16, "patch_size": 8, "projection_dim": 8}
 RAW = {"padding_mask_crop": None, "composite": False}
 
 
+def seeded():
+    return torch.Generator().manual_seed(1)
+
+
 def run(pipe, picture, **options):
     """Latents, or what output_type says, of two steps with a fixed seed."""
     pipe.set_progress_bar_config(disable=True)
     options = {"output_type": "latent", "num_inference_steps": 2, "guidance_scale": 3.0, **options}
-    return pipe("a red boat", *picture, generator=torch.Generator().manual_seed(1), **options).images
+    return pipe("a red boat", *picture, generator=seeded(), **options).images
 
 
 @pytest.fixture
@@ -123,3 +134,64 @@ def test_the_device_is_that_of_diffusers(parts, elsewhere):
     for name in elsewhere:
         getattr(pipe, name).to("meta")
     assert pipe._execution_device == DiffusionPipeline._execution_device.fget(pipe)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_hands_on_less_noise_too(pipe, scene, dtype):
+    whole = pipe("a red boat", *scene(), generator=seeded(), noise_scale=0.5, output_type="np").images
+    half = pipe.to(dtype=dtype)("a red boat", *scene(), generator=seeded(), noise_scale=0.5, output_type="np").images
+    assert np.abs(whole - half).mean() < 0.05
+
+
+def test_the_autoencoder_may_be_more_precise_than_the_rest(pipe, scene):
+    pipe.to(dtype=torch.bfloat16)
+    pipe.vae.to(torch.float32)
+    for init in ("noise", "image"):
+        result = pipe(
+            "a red boat",
+            *scene(),
+            generator=torch.Generator().manual_seed(1),
+            init=init,
+            strength=1.0,
+            output_type="np",
+        ).images
+        assert np.isfinite(result).all()
+
+
+def test_flow_matching_schedulers_run(pipe, scene):
+    pipe.scheduler = FlowMatchEulerDiscreteScheduler()
+    for asked in ({}, {"strength": 0.5}):
+        result = pipe("a red boat", *scene(), generator=seeded(), num_inference_steps=4, **asked).images[0]
+        assert result.size == scene()[0].size
+
+
+def test_what_corrects_itself_hands_on_all_of_its_noise_and_says_so(pipe, scene):
+    pipe.scheduler = UniPCMultistepScheduler.from_config(pipe.scheduler.config)
+
+    def edit(**asked):
+        return pipe(
+            "a red boat",
+            *scene(),
+            generator=torch.Generator().manual_seed(1),
+            num_inference_steps=4,
+            output_type="np",
+            **asked,
+        )
+
+    plain = edit().images
+    with pytest.warns(UserWarning, match="UniPCMultistepScheduler keeps noise in a way of its own"):
+        assert np.array_equal(edit(noise_scale=0.5).images, plain)
+
+
+def test_skipped_layers_follow_the_strength_of_loras(pipe):
+    pipe._clip_skip, pipe._cross_attention_kwargs = 1, None
+    plain = pipe._skip_layers(["a red boat"])
+    lora = LoraConfig(target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    inject_adapter_in_model(lora, pipe.text_encoder)
+    full = pipe._skip_layers(["a red boat"])
+    pipe._cross_attention_kwargs = {"scale": 0.0}
+    none = pipe._skip_layers(["a red boat"])
+    pipe._cross_attention_kwargs = None
+    assert not torch.allclose(full, plain, atol=1e-3)
+    torch.testing.assert_close(none, plain)
+    torch.testing.assert_close(pipe._skip_layers(["a red boat"]), full)

@@ -57,10 +57,10 @@ def encode_image(vae, image: Tensor, generator=None) -> Tensor:
     if isinstance(generator, list):
         rows = [encode_image(vae, row, g) for row, g in zip(image.split(1), generator, strict=True)]
         return torch.cat(rows)
-    encoded = vae.encode(image)
-    if "latent_dist" in encoded:  # AutoencoderTiny has no posterior, only latents
-        return vae.config.scaling_factor * encoded.latent_dist.sample(generator)
-    return vae.config.scaling_factor * encoded.latents
+    encoded = vae.encode(image.to(vae.dtype))
+    # AutoencoderTiny has no posterior, only latents
+    latents = encoded.latent_dist.sample(generator) if "latent_dist" in encoded else encoded.latents
+    return (vae.config.scaling_factor * latents).to(image.dtype)
 
 
 def encode(
@@ -92,8 +92,23 @@ def spread(rows: Tensor, batch: int) -> Tensor:
 def start(scheduler, noise: Tensor, timestep: Tensor | None = None, known: Tensor | None = None) -> Tensor:
     """First latents of a rollout, (B, 4, h, w): pure noise, or `known` latents noised to `timestep` (B,)."""
     if known is None:
-        return noise * scheduler.init_noise_sigma
+        return noise * getattr(scheduler, "init_noise_sigma", 1.0)  # flow matching begins with noise as it is
+    return noised(scheduler, known, noise, timestep)
+
+
+def noised(scheduler, known: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+    """Latents as noisy as a timestep (B,) or (1,), as the scheduler does it. (B, 4, h, w) twice -> (B, 4, h, w)."""
+    if is_flow(scheduler):
+        return scheduler.scale_noise(known, timestep, noise)
     return scheduler.add_noise(known, noise, timestep)
+
+
+def hands_on(scheduler) -> bool:
+    """Whether a step goes on from the latents that it is given, as `noise_scale` needs it.
+
+    Euler's count noise in units of their own; UniPC and SA-Solver correct a sample that they keep themselves.
+    """
+    return getattr(scheduler, "init_noise_sigma", 1) == 1 and not hasattr(scheduler, "last_sample")
 
 
 def predict(unet, scheduler, latents: Tensor, timestep: Tensor, condition: Condition) -> Tensor:
@@ -148,7 +163,7 @@ def rollout(
                 return predict_x0(scheduler, output, t, latents, **step_kwargs)
             before = latents
             latents = scheduler.step(output, t, latents, **step_kwargs, return_dict=False)[0]
-            if noise_scale != 1 and i + 1 < len(timesteps) and getattr(scheduler, "init_noise_sigma", 1) == 1:
+            if noise_scale != 1 and i + 1 < len(timesteps) and hands_on(scheduler):
                 x0 = x0_of(scheduler, output, t, before)
                 latents = calmed(scheduler, latents, x0, timesteps[i + 1], noise_scale)
             if condition.image_latents is not None:
@@ -167,14 +182,14 @@ def calmed(scheduler, latents: Tensor, x0: Tensor, timestep: Tensor, scale: floa
     for: less is handed on (epsilon scaling, arXiv 2308.15321, for the sample alone).
     """
     signal = signal_and_noise(scheduler, timestep)[0] * x0
-    return signal + scale * (latents - signal)
+    return (signal + scale * (latents - signal)).to(latents.dtype)
 
 
 def keep_known(scheduler, latents: Tensor, condition: Condition, noise: Tensor, timestep: Tensor) -> Tensor:
     """Put the picture back outside the mask, as noisy as `timestep` (empty: clean). (B, 4, h, w) -> (B, 4, h, w)."""
     known = condition.image_latents
     if len(timestep):
-        known = scheduler.add_noise(known, noise, timestep)
+        known = noised(scheduler, known, noise, timestep)
     return (1 - condition.mask) * known + condition.mask * latents
 
 

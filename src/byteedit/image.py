@@ -79,6 +79,7 @@ def read_masks(mask_image) -> list[np.ndarray]:
     """
     masks = []
     for mask in rows_of(mask_image, 2):
+        check_white(mask)
         if isinstance(mask, PIL.Image.Image):
             masks.append(luminance(upright(mask)))
         elif mask.dtype == np.uint8:
@@ -87,6 +88,17 @@ def read_masks(mask_image) -> list[np.ndarray]:
             mask = unit_range(mask, "mask_image")
             masks.append(mask[..., 0] if mask.shape[-1] < 3 else mask[..., :3] @ np.float32([0.299, 0.587, 0.114]))
     return masks
+
+
+def check_white(mask: PIL.Image.Image | np.ndarray) -> None:
+    """Raise ValueError for a mask whose white is not what its type has for white: nothing would be generated."""
+    mode = mask.mode if isinstance(mask, PIL.Image.Image) else ""
+    if mode == "F":
+        raise ValueError("mask_image has mode F, which has no white; give mode L, or an array of floats in [0, 1].")
+    if mode == "I" and 0 < np.asarray(mask).max() <= 255:
+        raise ValueError("mask_image has mode I, where white is 65535, and its largest value is below; give mode L.")
+    if not mode and mask.dtype == np.uint8 and mask.max(initial=0) == 1:
+        raise ValueError("mask_image has 0 and 1 as uint8, where white is 255; multiply it by 255, or give bool.")
 
 
 def rows_of(batch, unbatched: int) -> list:

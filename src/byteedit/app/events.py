@@ -153,7 +153,7 @@ class Events:
 
     def _run(self, session: Session, command: PictureCommand, painted: str | None):
         """Make a command's pictures and show how they form: what the stage and the list of results get."""
-        photo = need_photo(session)
+        photo, before = need_photo(session), session.copy  # another one may be opened meanwhile
         mask = None if isinstance(command, Outpaint) else painted_mask(painted, photo.image.size)
         check_bounds(command, photo.image.size, self.settings.megapixels)  # before anyone waits
         with tempfile.TemporaryDirectory() as folder:
@@ -162,16 +162,18 @@ class Events:
             for event in make(self.line, command, photo.image, mask, session.stop):
                 if isinstance(event, Made):
                     made += 1
-                    session.keep(result_of(event, photo, mask))
+                    session.keep(result_of(event, photo, mask), before)
                     yield gr.skip(), thumbs(session)
                 else:
                     yield progress(event, made, command.num_images), gr.skip()
         yield (compared(session.results[0]) if made else told("idle")), thumbs(session)
 
-    def stop(self, session: Session) -> None:
-        """Make the running step the last one."""
+    def stop(self, session: Session):
+        """Make the running step the last one; where none runs any longer, as after a lost connection, say so."""
         if session.stop is not None and session.stop.parent.is_dir():
             session.stop.touch()
+            return gr.skip()
+        return told("idle")
 
     @said
     def preview_canvas(self, session: Session, left, right, top, bottom, shape, anchor):

@@ -4,12 +4,12 @@ One model is held at a time, and one thing is made at a time (`line`). On a Zero
 Hugging Face's, `render` runs on the accelerator that the Space is lent. Left out: pages and buttons (`page`).
 """
 
+import gc
 import importlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -97,13 +97,20 @@ def open_model(command: PictureCommand):
     return opened(command.model, lora, command.device, command.dtype)
 
 
-@lru_cache(maxsize=1)
+_held: dict[tuple, Any] = {}
+
+
 def opened(model: str, lora: tuple[str, ...], device: str | None, dtype: str):
     """A pipeline, kept until another one is asked for. A LoRA's weight is part of it, since LoRAs are merged in."""
-    try:
-        return work.load(Edit(model=model, lora=lora, device=device, dtype=dtype))
-    except OSError as error:
-        raise ValueError(f"The model {', '.join([model, *lora])} could not be opened: {error}") from error
+    key = (model, lora, device, dtype)
+    if key not in _held:
+        _held.clear()  # before the next one is opened: there may be room for one
+        gc.collect()
+        try:
+            _held[key] = work.load(Edit(model=model, lora=lora, device=device, dtype=dtype))
+        except OSError as error:
+            raise ValueError(f"The model {', '.join([model, *lora])} could not be opened: {error}") from error
+    return _held[key]
 
 
 def tellings(work: Callable[[Callable[[Any], None]], Any], stop: Path) -> Iterator[Any]:

@@ -61,17 +61,19 @@ def build(settings: Settings) -> gr.Blocks:
         )
         with gr.Row(elem_id="be-body"):
             with gr.Column(scale=7, min_width=320):
-                stage, strip, examples = stage_column(events, session)
+                stage, strip, examples, openings = stage_column(events, session)
             with gr.Column(scale=4, min_width=300, elem_id="be-side"):
-                prompt = forms_column(events, session, mask, stage, strip)
-        examples.select(events.open_example, session, [stage, strip, prompt], **QUIET)
+                prompt, extent = forms_column(events, session, mask, stage, strip)
+        openings.append(examples.select(events.open_example, session, [stage, strip, prompt], **QUIET))
+        for opened in openings:  # the canvas of the picture before does not fit
+            opened.then(events.preview_canvas, [session, *extent], stage, **QUIET)
         endpoint(events)
         page.unload(events.forget)
     return page
 
 
-def stage_column(events: Events, session: gr.State) -> tuple[gr.HTML, gr.HTML, gr.HTML]:
-    """The stage, what opens pictures and masks, results, and what is done with them."""
+def stage_column(events: Events, session: gr.State) -> tuple[gr.HTML, gr.HTML, gr.HTML, list]:
+    """The stage, what opens pictures and masks, results, what is done with them. Gives last what opens pictures."""
     stage = gr.HTML(
         html_template=(HERE / "stage.html").read_text(),
         js_on_load=(HERE / "mask.js").read_text() + (HERE / "stage.js").read_text(),
@@ -94,18 +96,23 @@ def stage_column(events: Events, session: gr.State) -> tuple[gr.HTML, gr.HTML, g
     examples = gr.HTML(events.example_thumbs(), elem_id="be-examples", **thumbs)
 
     opener.click(None, js="() => document.querySelector('#be-file input[type=file]').click()")
-    photo.upload(events.open_photo, [session, photo], [stage, strip, photo], **QUIET)
+    openings = [photo.upload(events.open_photo, [session, photo], [stage, strip, photo], **QUIET)]
     mask_file.upload(events.open_mask, [session, mask_file], stage, **QUIET)
     alpha.click(events.mask_from_alpha, session, stage, **QUIET)
     strip.select(events.choose, session, [stage, strip], **QUIET)
-    reuse.click(events.reuse, session, [stage, strip], **QUIET)
+    openings.append(reuse.click(events.reuse, session, [stage, strip], **QUIET))
     for button, event in ((download, events.download), (download_mask, events.download_mask)):
         button.click(event, session, save, **QUIET).success(None, js=SAVE)
-    return stage, strip, examples
+    return stage, strip, examples, openings
 
 
-def forms_column(events: Events, session: gr.State, mask: gr.Textbox, stage: gr.HTML, strip: gr.HTML) -> gr.Textbox:
-    """The three tabs, their settings, and the buttons that start and stop. Returns the words of an edit."""
+def forms_column(
+    events: Events, session: gr.State, mask: gr.Textbox, stage: gr.HTML, strip: gr.HTML
+) -> tuple[gr.Textbox, list]:
+    """The three tabs, their settings, and the buttons that start and stop.
+
+    Gives the words of an edit, and the fields that say how far to outpaint.
+    """
     with gr.Tabs(elem_id="be-tabs"):
         with gr.Tab("Edit", id="edit") as edit_tab:
             gr.Markdown("Paint over the part that should change, and say what it should show.")
@@ -131,7 +138,7 @@ def forms_column(events: Events, session: gr.State, mask: gr.Textbox, stage: gr.
     for button, event, fields in runs:
         inputs = [mask, session, *fields, *settings]
         button.click(event, inputs, [stage, strip], js=MASK.replace("{count}", str(len(inputs))), **QUIET)
-    stop.click(events.stop, session, None, **QUIET)
+    stop.click(events.stop, session, stage, **QUIET)
     gr.on(
         [field.change for field in (*sides, *shape)] + [outpaint_tab.select],
         events.preview_canvas,
@@ -140,7 +147,7 @@ def forms_column(events: Events, session: gr.State, mask: gr.Textbox, stage: gr.
         trigger_mode="always_last",
         **QUIET,
     )
-    return edit_words[0]
+    return edit_words[0], [*sides, *shape]
 
 
 def prompt_box(label: str) -> gr.Textbox:

@@ -107,9 +107,9 @@ class Session:
         """Work on a photo."""
         self.photo, self.copy = photo, browser_copy(photo.image, photo.tags)
 
-    def keep(self, result: Result) -> Result:
-        """Put a result before the others; the oldest are dropped where they become too many."""
-        result = replace(result, before=self.copy).drawn()
+    def keep(self, result: Result, before: str) -> Result:
+        """Put a result before the others; the oldest are dropped where they are too many. before: the photo's copy."""
+        result = replace(result, before=before).drawn()
         self.results.insert(0, result)
         while len(self.results) > KEPT or (len(self.results) > 1 and self._pixels() > KEPT_PIXELS):
             self.results.pop()

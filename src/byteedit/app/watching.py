@@ -69,7 +69,7 @@ class Watch:
         if self.pipe.do_classifier_free_guidance:
             negative, positive = output.chunk(2)
             output = negative + self.pipe.guidance_scale * (positive - negative)
-        return diffusion.x0_of(self.pipe.scheduler, output, timestep, sample[: len(output), :4])
+        return diffusion.x0_of(self.pipe.scheduler, output, timestep, sample[: len(output), :4]).to(sample.dtype)
 
     def _preview(self) -> dict:
         began = time.perf_counter()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from byteedit.diffusion import hands_on
 from byteedit.image import LARGEST, SMALLEST, Picture
 
 OUTPUT_TYPES = {"pil": "pil", "np": "np", "numpy": "np", "pt": "pt", "latent": "latent"}
@@ -27,8 +28,8 @@ def check_unknown(names: Iterable[str], known: Iterable[str]) -> None:
 
 def check_noise_scale(noise_scale: float | None, scheduler) -> None:
     """Warn where a solver passes over the `noise_scale` that was asked for."""
-    if noise_scale not in (None, 1) and getattr(scheduler, "init_noise_sigma", 1) != 1:
-        message = f"{type(scheduler).__name__} counts noise in units of its own and passes over noise_scale"
+    if noise_scale not in (None, 1) and not hands_on(scheduler):
+        message = f"{type(scheduler).__name__} keeps noise in a way of its own and passes over noise_scale"
         warnings.warn(f"{message}={noise_scale:g}; take DDIMScheduler, for example.", stacklevel=4)
 
 

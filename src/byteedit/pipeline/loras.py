@@ -1,4 +1,5 @@
-"""LoRAs that say how they are to be used: loading one sets the pipeline's schedule, unloading sets it back.
+"""LoRAs that say how they are to be used: loading one sets the pipeline's schedule, unloading or deleting sets it
+back; one that is only disabled keeps it.
 
 The weights are loaded by diffusers. What a LoRA may say is `schedule.Schedule`; one that says nothing changes nothing
 but weights. Explicit arguments of a call go before it.
@@ -47,6 +48,15 @@ class Loras(StableDiffusionLoraLoaderMixin):
     def unload_lora_weights(self) -> None:
         """Take all LoRAs away, and their schedules: the one before them counts again, unless they were fused since."""
         super().unload_lora_weights()
+        self._set_back()
+
+    def delete_adapters(self, adapter_names: list[str] | str) -> None:
+        """As diffusers does it; with the last LoRA the schedule goes, as if all were unloaded."""
+        super().delete_adapters(adapter_names)
+        if not any(self.get_list_adapters().values()):
+            self._set_back()
+
+    def _set_back(self) -> None:
         if self._before_loras is not None:
             schedule, fused = self._before_loras
             if fused == self.fused_loras:

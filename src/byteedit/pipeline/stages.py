@@ -12,6 +12,7 @@ import numpy as np
 import PIL.Image
 import torch
 from diffusers import AsymmetricAutoencoderKL, DiffusionPipeline
+from diffusers.utils import scale_lora_layers, unscale_lora_layers
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
@@ -96,7 +97,10 @@ class Stages:
         prompt = self.maybe_convert_prompt(prompt, self.tokenizer)
         length = self.tokenizer.model_max_length
         tokens = self.tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        scale = (self.cross_attention_kwargs or {}).get("scale", 1.0)  # of LoRAs, as diffusers' encode_prompt has it
+        scale_lora_layers(self.text_encoder, scale)
         layers = self.text_encoder(tokens.input_ids.to(self._execution_device), output_hidden_states=True).hidden_states
+        unscale_lora_layers(self.text_encoder, scale)
         return self.text_encoder.final_layer_norm(layers[-1 - self.clip_skip])
 
     def _embedded_guidance(self, text: Tensor) -> Tensor | None:
@@ -171,8 +175,8 @@ class Stages:
         if not isinstance(self.vae, AsymmetricAutoencoderKL):
             return {}
         return {
-            "image": spread(canvas.image.to(latents), len(latents)),
-            "mask": spread(canvas.mask.to(latents), len(latents)),
+            "image": spread(canvas.image.to(latents.device, self.vae.dtype), len(latents)),
+            "mask": spread(canvas.mask.to(latents.device, self.vae.dtype), len(latents)),
         }
 
     def _model_size(self, canvas: Canvas) -> tuple[int, int]:

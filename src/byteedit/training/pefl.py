@@ -15,7 +15,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from byteedit.diffusion import Condition, decode, encode, predict, rollout, signal_and_noise, x0_of
+from byteedit.diffusion import Condition, decode, encode, predict, rollout, signal_and_noise, start, x0_of
 from byteedit.rewards import Reward
 from byteedit.training.approach import approach
 from byteedit.training.batches import Batch, Row
@@ -203,7 +203,7 @@ class Feedback:
         condition = encode(self.vae, image, mask, text, masked_latents=masked, **guided)
         self.scheduler.set_timesteps(settings.T, device=image.device)
         if self.free or settings.init == "noise":
-            return condition, batch["noise"] * self.scheduler.init_noise_sigma, self.scheduler.timesteps
+            return condition, start(self.scheduler, batch["noise"]), self.scheduler.timesteps
         timesteps = self.scheduler.timesteps[settings.T - settings.T1 :]
         alpha, sigma = signal_and_noise(self.scheduler, timesteps[0])
         known = masked if settings.init == "masked" else self._latents(image)
