@@ -1,5 +1,6 @@
 """The editor's pictures in the making: who waits, what is seen of them, Stop, and that they are the command line's."""
 
+import io
 import time
 from pathlib import Path
 from threading import Thread
@@ -9,8 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from byteedit.app import making
+from byteedit.app.events import Events
 from byteedit.app.line import Line
 from byteedit.app.making import Forming, Made, Waiting, make, windows
+from byteedit.app.photo import read_photo
+from byteedit.app.session import Session
+from byteedit.app.settings import Settings
 from byteedit.cli import main
 from byteedit.cli.pictures import Edit, Erase, Outpaint
 from test_compare import write
@@ -127,3 +133,45 @@ def test_a_lora_counts_as_much_as_its_weight_says(model, scene, tmp_path):
     line = "erase photo.png --mask mask.png --model model --lora mine:0.5 --steps 2 --seed 3 --output out.png"
     assert main(line.split()) == 0
     assert np.array_equal(np.asarray(Image.open("out.png")), pictures["0.5"])
+
+
+def test_a_photo_that_is_opened_meanwhile_is_not_the_before(model, scene):
+    session, events = Session(), Events(Settings(model=model, device="cpu"))
+    photos = [read_photo(encode(scene(side, 40)[0]), "photo.png", 1, 1) for side in (40, 60)]
+    session.open(photos[0])
+    first = session.copy
+    for n, _ in enumerate(events._run(session, Outpaint(left=8, model=model, steps=2, seed=0, device="cpu"), None)):
+        if n == 0:
+            session.open(photos[1])
+    assert session.copy != first
+    assert (session.results[0].before, session.results[0].photo) == (first, photos[0])
+
+
+def test_stop_says_so_where_nothing_runs(tmp_path):
+    session, events = Session(stop=tmp_path / "gone" / "stop"), Events(Settings())
+    assert events.stop(session)["kind"] == "idle"
+    session.stop = tmp_path / "stop"
+    events.stop(session)
+    assert session.stop.exists()
+
+
+def test_one_model_is_held_at_a_time(monkeypatch):
+    held = []
+
+    def load(command):
+        held.append(list(making._held))
+        return object()
+
+    monkeypatch.setattr(making.work, "load", load)
+    monkeypatch.setattr(making, "_held", {})
+    one = making.opened("a", (), None, "float32")
+    assert making.opened("a", (), None, "float32") is one
+    assert making.opened("b", (), None, "float32") is not one
+    assert held == [[], []]
+
+
+def encode(image):
+    """The picture as a file's bytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -155,6 +155,10 @@ def test_outpaint_shows_the_new_canvas_first(open_page):
     setting(page, "Steps", 4)
     run(page, "outpaint", 1)
     assert Image.open(download(page)).size == (228, 128)
+    page.click("#be-reuse")
+    page.wait_for_function(
+        "(() => { const c = document.querySelector('#be-stage canvas'); return c.width / c.height > 2.5; })()"
+    )
 
 
 def test_stop_midway_keeps_what_there_is(open_page):
