@@ -155,9 +155,10 @@ def test_outpaint_shows_the_new_canvas_first(open_page):
     setting(page, "Steps", 4)
     run(page, "outpaint", 1)
     assert Image.open(download(page)).size == (228, 128)
-    page.click("#be-reuse")
+    example(page, 1)  # square again: its canvas comes without another look at the tab
     page.wait_for_function(
-        "(() => { const c = document.querySelector('#be-stage canvas'); return c.width / c.height > 2.5; })()"
+        "(() => { const c = document.querySelector('#be-stage canvas'); return c.width / c.height > 1.7; })()"
+        " && document.querySelector('.be-stage').dataset.view === 'paint'"
     )
 
 
