@@ -8,7 +8,6 @@ marks; the win rate is the paper's, (G + S) / ((G + S) + (S + B)), with a bootst
     torchrun --nproc-per-node 2 examples/picturebook/compare.py fast8 boost20 baseline20 lcm8 dpm8 --record
 """
 
-import io
 import os
 import shlex
 import sys
@@ -32,11 +31,12 @@ from byteedit.evaluation.duels import win_rates
 from byteedit.evaluation.marks import marks
 from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.evaluation.report import Figure, contact_sheet, figures
+from byteedit.evaluation.runs import write_picture
 from byteedit.evaluation.scores import score
 from byteedit.evaluation.systems import answers
 from byteedit.image import picture_from_array
 from byteedit.pipeline.canvas import lay_out
-from byteedit.provenance import sha256, weights_sha256, write_atomically
+from byteedit.provenance import sha256, weights_sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEET = 8  # cases of each task on a sheet
@@ -141,9 +141,7 @@ def run(name: str, settings: Settings, state: PartialState) -> None:
         mine = [replace(case, seed=case.seed + asked.noise * NOISES) for case in mine]
         made = rebuild(pipe, mine) if asked.rebuilt else answers(pipe, mine, **options)
         for case, image in zip(mine, tqdm(made, f"{name} {task}", len(mine)), strict=True):
-            buffer = io.BytesIO()
-            Image.fromarray(image).save(buffer, "PNG")
-            write_atomically(folder / f"{case.id}.png", buffer.getvalue())  # what is there is whole
+            write_picture(folder / f"{case.id}.png", image)
 
 
 @torch.no_grad()

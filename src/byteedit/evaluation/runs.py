@@ -32,7 +32,7 @@ from byteedit.evaluation.scores.views import Score
 from byteedit.evaluation.systems import SYSTEMS, System, answer_to, open_system
 from byteedit.provenance import write_atomically
 
-__all__ = ["RunSettings", "evaluate"]
+__all__ = ["RunSettings", "evaluate", "write_picture"]
 
 PACKAGES = ("byteedit", "torch", "diffusers", "transformers", "numpy", "pillow")
 PIXELS, GOLD = "pixels", "gold"  # scores that are always there, the second on PictureBench
@@ -166,7 +166,7 @@ def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:
         except Exception as error:  # one case must not end a run of hundreds
             lines[case.id] = line | {"error": _words(error)}
         else:
-            _write_picture(folder / f"{case.id}.png", image)
+            write_picture(folder / f"{case.id}.png", image)
             stamp = system.stamp(case)
             line |= {"stamp": stamp} if stamp else {}
             lines[case.id] = line | {"seconds": round(time.perf_counter() - began, 3)}
@@ -246,7 +246,8 @@ def _words(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _write_picture(file: Path, image: np.ndarray) -> None:
+def write_picture(file: Path, image: np.ndarray) -> None:
+    """An answer (H, W, 3) uint8 as a PNG, whole or not at all."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     write_atomically(file, buffer.getvalue())
