@@ -189,7 +189,18 @@ def grid(prefix: str, results: dict[str, dict]) -> str:
     lines = ["| | " + " | ".join(cells) + " |", "|---" * (len(cells) + 1) + "|"]
     for name in sorted(names, key=lambda name: name.startswith(BASELINES)):
         lines.append("| " + " | ".join([name.replace("_", " "), *(row.get(name, "") for row in cells.values())]) + " |")
-    return "\n".join([*lines, "", source(chosen)]) + "\n"
+    return "\n".join([*lines, "", source(alike(chosen, {key: pattern.fullmatch(key)[1] for key in chosen}))]) + "\n"
+
+
+def alike(results: dict[str, dict], names: dict[str, str]) -> dict[str, dict]:
+    """The results, and for commands that differ in nothing but the row's name one with NAME in its place."""
+    named = {key: {**found, "command": found["command"].replace(names[key], "NAME")} for key, found in results.items()}
+    rows: dict[tuple[str, str], set[str]] = {}
+    for key, found in named.items():
+        rows.setdefault((found["command"], found["commit"]), set()).add(names[key])
+    return {
+        key: found if len(rows[found["command"], found["commit"]]) > 1 else results[key] for key, found in named.items()
+    }
 
 
 def meaning(key: str, rest: str) -> tuple[str, str]:
