@@ -1,12 +1,15 @@
 """The command line with tiny random weights: files of every mode, seeds, LoRAs, records and replays."""
 
 import json
+import logging.handlers
 import shlex
 
 import numpy as np
 import PIL.ImageOps
 import pytest
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from PIL import Image
+from transformers import CLIPConfig, CLIPImageProcessor
 
 from byteedit.cli import main
 from byteedit.provenance import read_record
@@ -242,6 +245,22 @@ def test_a_result_with_changed_pixels_is_not_written(folder):
     changed.save("changed.png")
     with pytest.raises(RuntimeError, match="1 unmasked pixels changed, so nothing was written"):
         verify(photo, mask, (folder / "changed.png").read_bytes(), (0, 0))
+
+
+def test_why_a_safety_checker_makes_a_result_black_is_said(folder, pipe):
+    tower = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    tower |= {"image_size": 32, "patch_size": 16}
+    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=tower, projection_dim=8))
+    checker.concept_embeds_weights.data.fill_(-2)  # every cosine is above
+    pipe.register_modules(safety_checker=checker, feature_extractor=CLIPImageProcessor(size=32, crop_size=32))
+    pipe.save_pretrained("strict")
+    said = logging.handlers.BufferingHandler(9)
+    logger = logging.getLogger(StableDiffusionSafetyChecker.__module__)
+    logger.addHandler(said)
+    byteedit(EDIT.replace("--model model", "--model strict"))
+    logger.removeHandler(said)
+    assert [record.getMessage()[:22] for record in said.buffer] == ["Potential NSFW content"]
+    assert not pixels("out.png")[pixels("mask.png") > 250].any()
 
 
 def test_a_stranger_s_model_is_an_error_in_words(folder, capsys):

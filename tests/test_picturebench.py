@@ -198,6 +198,22 @@ def test_a_pipeline_goes_through_the_bench(story, pipe, tmp_path):
     assert figures(scores)["editing.right"].n == 2
 
 
+def test_some_cases_alone_are_not_recorded(story):
+    with pytest.raises(ValueError, match="limit is 2; all cases"):
+        story.Settings(limit=2, record=True)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_only_what_is_asked_for_is_recorded(story, recorded, monkeypatch):
+    written = []
+    monkeypatch.setattr(story, "evaluate", lambda *_, **__: [])
+    monkeypatch.setattr(story, "figures", lambda _: {})
+    monkeypatch.setattr(story, "file", lambda prefix, _: written.append(prefix))
+    monkeypatch.setattr(story, "sheets", lambda _, folder: written.append(folder.name))
+    story.main(story.Settings(name="mine", record=recorded))
+    assert written == (["images", "picturebench.mine"] if recorded else [])
+
+
 def test_an_answer_does_not_depend_on_the_batch(pipe):
     from byteedit.evaluation.systems import answers
 

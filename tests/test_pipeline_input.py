@@ -96,6 +96,13 @@ def test_an_empty_mask_warns_and_changes_nothing(pipe, scene):
     assert np.array_equal(np.asarray(result), np.asarray(image))
 
 
+def test_a_unet_of_stable_diffusion_xl_is_refused(parts, scene):
+    pipe = ByteEditInpaintPipeline(**parts(9))
+    pipe.unet.register_to_config(addition_embed_type="text_time")
+    with pytest.raises(ValueError, match=r"Stable Diffusion XL.*load an inpainting checkpoint of Stable Diffusion 1"):
+        pipe("a cat", *scene(32, 32), num_inference_steps=1)
+
+
 @pytest.mark.parametrize("channels", [5, 8])
 def test_wrong_channel_count(parts, scene, channels):
     pipe = ByteEditInpaintPipeline(**parts(channels))

@@ -1,10 +1,11 @@
 """Evaluate a pipeline on PictureBench: 240 edits, 240 erasures and 240 outpaintings, scored by the gold judge.
 
-Every output is kept, with one line of scores a case; figures go to docs/results.json, sheets of 24 to docs/images.
-With `--judge` it is the judge itself that is tried, on true pictures and on wrong ones.
+Every output is kept, with one line of scores a case. `--record` files the figures in docs/results.json and puts sheets
+of 24, which the README shows, into docs/images. With `--judge` it is the judge itself that is tried, on true pictures
+and on wrong ones.
 
-    python examples/picturebook/evaluate.py --name baseline20 --steps 20
-    python examples/picturebook/evaluate.py --judge
+    python examples/picturebook/evaluate.py --name baseline20 --steps 20 --record
+    python examples/picturebook/evaluate.py --judge --record
 """
 
 import json
@@ -39,7 +40,7 @@ class Settings:
     guidance_scale: float | None = None
     """Strength of classifier-free guidance; without, the checkpoint's own."""
     limit: int = 240
-    """How many cases of each task; figures and sheets are filed only when it is all of them."""
+    """How many cases of each task; only all of them can be recorded."""
     batch: int = 8
     """Cases that go through the model at once."""
     device: str = "cpu"
@@ -48,6 +49,12 @@ class Settings:
     """Folder for pictures and scores; without, .runs/picturebench/NAME."""
     judge: bool = False
     """Try the judge instead of a pipeline."""
+    record: bool = False
+    """File the figures in docs/results.json, and of a pipeline the README's sheets in docs/images."""
+
+    def __post_init__(self):
+        if self.record and self.limit < len(cases("editing")):
+            raise ValueError(f"limit is {self.limit}; all cases of each task are recorded, or none.")
 
 
 def evaluate(pipe, limit: int = 48, output: Path | None = None, batch: int = 8, **settings) -> list[dict]:
@@ -124,7 +131,7 @@ def main(settings: Settings) -> None:
     else:
         found, prefix = run(settings), f"picturebench.{settings.name}"
     show(found)
-    if settings.limit >= len(cases("editing")):
+    if settings.record:
         file(prefix, found)
 
 
@@ -140,7 +147,7 @@ def run(settings: Settings) -> dict[str, Figure]:
         options["guidance_scale"] = settings.guidance_scale
     scores = evaluate(pipe.to(settings.device), settings.limit, output, settings.batch, **options)
     print(f"pictures and scores of single cases: {output}")
-    if settings.limit >= len(cases("editing")):
+    if settings.record:
         sheets(output, ROOT / "docs" / "images")
     return figures(scores)
 

@@ -5,6 +5,7 @@ can be made again alone; what is written is compared with the input first, pixel
 """
 
 import io
+import logging
 import secrets
 import struct
 import sys
@@ -19,6 +20,7 @@ import PIL.Image
 import PIL.ImageOps
 import torch
 import transformers
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
 import byteedit
 from byteedit.cli.command import UsageError
@@ -195,6 +197,7 @@ def quiet() -> None:
     for library in (diffusers, transformers):
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
+    logging.getLogger(StableDiffusionSafetyChecker.__module__).setLevel(logging.WARNING)  # why a result is black
 
 
 def default_device() -> str:

@@ -86,7 +86,7 @@ def check_tensor_inputs(names: Sequence[str] | None, known: Sequence[str]) -> No
 
 
 def check_unet(unet, vae) -> None:
-    """A UNet of 4 channels, or of 9: noisy latents, mask, masked latents."""
+    """A UNet of Stable Diffusion 1.x or 2.x, of 4 channels, or of 9: noisy latents, mask, masked latents."""
     latents, channels = vae.config.latent_channels, unet.config.in_channels
     if latents != 4:
         raise ValueError(
@@ -96,6 +96,11 @@ def check_unet(unet, vae) -> None:
         raise ValueError(
             f"The UNet has {channels} input channels; inpainting needs 9 (latents, mask, masked latents) or 4 (plain"
             " Stable Diffusion). Load an inpainting checkpoint."
+        )
+    if unet.config.addition_embed_type == "text_time":
+        raise ValueError(
+            "The UNet is of Stable Diffusion XL's kind, which has a second text encoder and is told sizes; load an"
+            " inpainting checkpoint of Stable Diffusion 1.x or 2.x."
         )
 
 
