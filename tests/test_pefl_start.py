@@ -103,3 +103,9 @@ def test_a_prompted_reward_learns_nothing_from_rows_without_prompt(batch):
     loss = torch.nn.functional.softplus
     torch.testing.assert_close(found["reward/redness"], loss(-redness(edited, words))[1:].sum() / 3)
     torch.testing.assert_close(found["reward/brightness"], loss(-brightness(edited, words)).mean())
+
+
+def test_less_than_nothing_is_no_weight():
+    for wrong in ({"weight": -1}, {"eta": -1}, {"part": -1}):
+        with pytest.raises(ValueError, match="give a weight above 0 and of the others 0 or more"):
+            build(**wrong)

@@ -8,9 +8,12 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
+from diffusers import DDIMScheduler, PNDMScheduler
 
 from byteedit import ByteEditInpaintPipeline
+from byteedit.diffusion import hands_on
 from byteedit.training import phases
+from byteedit.training.boost import PeflSettings
 from byteedit.training.loop import begin
 from byteedit.training.phases import FastSettings, open_models
 from byteedit.training.run import train_fast
@@ -110,3 +113,27 @@ def test_a_base_whose_safety_checker_does_not_open_is_tuned_whole(settings):
     settings = replace(settings, rank=0, phases=())
     train_fast(settings)
     assert ByteEditInpaintPipeline.from_pretrained(settings.written).safety_checker is None
+
+
+def test_a_checkpoint_is_watched_and_written_with_the_solver_that_it_was_learnt_with(settings):
+    """Another one makes more steps of few, as PNDM, or hands on all of their noise."""
+    pipe = ByteEditInpaintPipeline.from_pretrained(settings.base)
+    pipe.scheduler = PNDMScheduler.from_config(pipe.scheduler.config, skip_prk_steps=True)
+    pipe.save_pretrained(settings.base)
+    settings = replace(settings, rank=0, phases=(), T=4, T1=3, T2=2, noise_scale=0.5, from_noise=True, steps=1)
+    train_fast(settings)
+    tuned = ByteEditInpaintPipeline.from_pretrained(settings.written)
+    assert isinstance(tuned.scheduler, DDIMScheduler) and tuned.scheduler.config.timestep_spacing == "trailing"
+    assert hands_on(tuned.scheduler) and not hands_on(pipe.scheduler)
+    tuned.scheduler.set_timesteps(tuned.schedule.num_inference_steps)
+    assert tuned.scheduler.timesteps.tolist() == [999, 749, 499, 249]
+
+
+def test_what_yaml_reads_as_a_word_is_a_number_wherever_one_is_meant():
+    file = PRESETS / "picturebook" / "pefl.yaml"
+    asked = ["guidance_scale=2e0", "mask_probs={global: 1e-1}", f"point_weights=[{', '.join(['1e0'] * 10)}]", "T2=10"]
+    made = read(PeflSettings, file, [*asked, "T=20", "T1=15"])
+    assert (made.guidance_scale, made.mask_probs, made.point_weights) == (2.0, {"global": 0.1}, (1.0,) * 10)
+    assert read(PeflSettings, file, ["guidance_scale=null"]).guidance_scale is None
+    with pytest.raises(ValueError, match="half is 'false', expected true or false"):
+        read(PeflSettings, file, ["half='false'"])

@@ -75,7 +75,8 @@ def test_soft_masks_blend(pipe, scene):
     full = np.asarray(pipe("a red boat", image, hard, generator=generator()).images[0]).astype(float)
     expected = np.asarray(image) + values[..., None] / 255 * (full - np.asarray(image))
     assert np.abs(result - expected).max() <= 1
-    assert len(np.unique(np.abs(result - np.asarray(image, float)).mean(axis=-1)[20, 12:52:8].round())) == 5
+    changed = np.abs(full - np.asarray(image))[16:48, 20:52].reshape(32, 4, 8, 3).mean((0, 2, 3))
+    assert changed.min() > 10  # under each grey there is something to blend
 
 
 # Modes and orientation

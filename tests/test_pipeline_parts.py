@@ -1,5 +1,6 @@
 """What a checkpoint may have besides the usual parts: IP-Adapter, asymmetric autoencoder, safety checker, bf16."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -181,6 +182,9 @@ def test_what_corrects_itself_hands_on_all_of_its_noise_and_says_so(pipe, scene)
     plain = edit().images
     with pytest.warns(UserWarning, match="UniPCMultistepScheduler keeps noise in a way of its own"):
         assert np.array_equal(edit(noise_scale=0.5).images, plain)
+    pipe.follow(replace(pipe.schedule, noise_scale=0.5))  # as a LoRA does it
+    with pytest.warns(UserWarning, match="UniPCMultistepScheduler keeps noise .* passes over noise_scale"):
+        assert np.array_equal(edit().images, plain)
 
 
 def test_skipped_layers_follow_the_strength_of_loras(pipe):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from byteedit import ByteEditInpaintPipeline
+from byteedit.training import boost
 from byteedit.training.adapters import read_lora
 from byteedit.training.base import open_base
 from byteedit.training.boost import open_rewards, spaced
@@ -70,3 +71,18 @@ def test_what_is_neither_followed_nor_measured_is_not_opened(settings, caplog): 
 def test_it_recommends_nothing_else_and_whole_weights_nothing(settings, wrong, message):  # noqa: F811
     with pytest.raises(ValueError, match=message):
         replace(settings, **wrong)
+
+
+def test_what_is_held_out_is_watched_at_the_size_that_is_learnt(settings):  # noqa: F811
+    settings = replace(settings, held_out="picturebook:validation", held_out_rows=2)
+    seen = []
+    pipe = open_base(settings)
+    pipe.unet.register_forward_pre_hook(lambda unet, args: seen.append(args[0].shape[-2:]))
+    boost.fit(begin(settings, cpu=True), pipe, settings)
+    assert set(seen) == {(16, 16)} != {tuple(side // 2 for side in pipe.native_size())}
+
+
+def test_whole_rollouts_draw_no_steps(settings):  # noqa: F811
+    for drawn in ({"points": 2}, {"point_weights": (1.0, 2.0)}):
+        with pytest.raises(ValueError, match="grad_steps is 4, so whole rollouts are judged and no step t' is drawn"):
+            replace(settings, grad_steps=4, **drawn)

@@ -4,15 +4,32 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, PNDMScheduler
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    PNDMScheduler,
+    UniPCMultistepScheduler,
+)
 
 import byteedit
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.edits import open_edits
 from byteedit.data.skipped import Skipped
-from byteedit.training.base import TuneSettings, encode_text, make_items, open_base, training_scheduler, write
+from byteedit.training.base import (
+    TuneSettings,
+    encode_text,
+    make_items,
+    open_base,
+    rollout_scheduler,
+    training_scheduler,
+    write,
+)
 
 
 def settings_for(**changes):
@@ -105,6 +122,58 @@ def test_pictures_take_the_models_size(pipe):
     assert make_items(pipe, edits, settings_for(size=48)).size == (48, 48)
     with pytest.raises(ValueError, match="size is 33; the autoencoder needs a multiple of 2"):
         make_items(pipe, edits, settings_for(size=33))
+
+
+def test_a_model_of_two_sides_takes_pictures_of_its_shape(pipe):
+    pipe.unet.register_to_config(sample_size=[32, 48])
+    items = make_items(pipe, open_edits("picturebook", Skipped()), settings_for())
+    assert pipe.native_size() == (96, 64)
+    item = items.prepare(7, np.random.default_rng(0))
+    assert item["image"].shape == (3, 64, 96)
+
+
+@pytest.mark.parametrize("solver", [EulerDiscreteScheduler, DPMSolverMultistepScheduler])
+def test_steps_are_spaced_as_the_bases_where_its_config_leaves_that_to_the_solver(tmp_path, solver):
+    (tmp_path / "scheduler_config.json").write_text("{}")
+    scheduler = solver.from_pretrained(tmp_path)
+    assert training_scheduler(scheduler).config.timestep_spacing == scheduler.config.timestep_spacing == "linspace"
+    with pytest.raises(ValueError, match=r"spaced linspace.*set timestep_spacing to trailing or leading"):
+        rollout_scheduler(scheduler)
+    trailing = solver.from_config(scheduler.config, timestep_spacing="trailing")
+    assert rollout_scheduler(trailing).config.timestep_spacing == "trailing"
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        FlowMatchHeunDiscreteScheduler(),
+        UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True),
+        FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+    ],
+)
+def test_a_flow_whose_steps_depend_on_those_before_is_refused(flow):
+    with pytest.raises(ValueError, match=f"The base's scheduler is {type(flow).__name__}; .* Give the base one"):
+        rollout_scheduler(flow)
+    assert rollout_scheduler(plain := FlowMatchEulerDiscreteScheduler()) is plain
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"lr": -1e-3}, "lr is -0.001; give 0 or more"),
+        ({"warmup": -1}, "warmup is -1; give 0 or more"),
+        ({"workers": -1}, "workers is -1; give 0 or more"),
+        ({"ema_decay": 1.0}, "ema_decay is 1.0; give a rate below 1"),
+    ],
+)
+def test_what_no_setting_can_be_is_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        settings_for(**change)
+
+
+def test_rows_cannot_lose_their_prompt_three_times(pipe):
+    with pytest.raises(ValueError, match="drop_prompt is 3; it is a share of the rows"):
+        make_items(pipe, open_edits("picturebook", Skipped()), settings_for(drop_prompt=3))
 
 
 def test_any_scheduler_of_a_checkpoint_says_what_noise_to_train_with():

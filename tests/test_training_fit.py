@@ -12,7 +12,7 @@ from byteedit.training.loop import begin
 from byteedit.training.reward import Preference, fit
 from byteedit.training.run import publish
 from toy_rewards import aesthetic_rows, alignment_rows, coherence, coherence_rows, preference, settings_for
-from toy_training import FORKS, fresh, group  # noqa: F401
+from toy_training import FORKS, fresh, group, lines  # noqa: F401
 
 CASES = [("aesthetic", aesthetic_rows), ("alignment", alignment_rows), ("coherence", coherence_rows)]
 
@@ -88,3 +88,19 @@ def test_a_published_score_is_standardised_anew(tokenizer, tmp_path):
     config = PreferenceReward.from_pretrained(tmp_path / "reward").config
     assert abs(config.score_mean) < 10
     assert 0 < config.score_std < 7
+
+
+@pytest.mark.parametrize(("reward", "rows"), CASES, ids=[name for name, _ in CASES])
+def test_the_loss_that_is_told_in_the_end_is_that_of_the_log(tokenizer, tmp_path, reward, rows):
+    model = coherence() if reward == "coherence" else preference(tokenizer)
+    settings = settings_for(tmp_path, reward, steps=10)
+    measures = fit(begin(settings, cpu=True), model, rows(16), rows(8, seed=1), settings)
+    (told,) = [loss for loss in lines(settings, "validation/loss") if loss]
+    assert measures["loss"] == pytest.approx(told["validation/loss"], rel=1e-4)
+
+
+def test_a_measure_that_does_not_exist_is_refused_before_the_first_step(tmp_path):
+    settings = settings_for(tmp_path, "coherence", watch="pair_accuracy")
+    with pytest.raises(ValueError, match="watch is 'pair_accuracy'; the validation measures pixel_auc, loss"):
+        fit(begin(settings, cpu=True), coherence(), coherence_rows(8), coherence_rows(4), settings)
+    assert not (tmp_path / "log.jsonl").exists()

@@ -10,6 +10,7 @@ from byteedit import ByteEditInpaintPipeline
 from byteedit.diffusion import signal_and_noise
 from byteedit.training.adapters import FILE
 from byteedit.training.base import open_base
+from byteedit.training.run import train_inpaint
 from byteedit.training.sft import less_of_the_prompt, target
 from conftest import build_unet
 from test_training_sft import KINDS, rows, run, settings_for, stage_of, three_rows, unet_of, words
@@ -87,3 +88,11 @@ def test_what_is_to_go_on_must_be_there(base, tmp_path):
 def test_guidance_below_none_is_refused():
     with pytest.raises(ValueError, match="absorbed_guidance is -2; give a number from 1"):
         settings_for("run", absorbed_guidance=-2)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_card_says_which_guidance_was_taken_in(base, tmp_path, monkeypatch, rank):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    settings = settings_for(tmp_path / "run", base=base, rank=rank, absorbed_guidance=2.5, steps=1)
+    train_inpaint(settings)
+    assert "taken guidance of 2.5 in: ask for none, `guidance_scale=1`." in (settings.written / "README.md").read_text()

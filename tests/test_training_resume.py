@@ -43,7 +43,7 @@ def test_killed_twice_and_resumed_the_weights_are_those_of_an_undisturbed_run(tm
         process.join(120)
         assert process.exitcode == 0
 
-    for file in ("weights.safetensors", "best.safetensors"):
+    for file in ("weights.safetensors", next(killed.output.glob("best-*")).name):
         assert equal(load_file(killed.output / file), load_file(undisturbed.output / file))
     files = [s.output / "checkpoints" / "step-00000060" / "optimizer.bin" for s in (killed, undisturbed)]
     states = [torch.load(file, weights_only=True) for file in files]
@@ -132,3 +132,23 @@ def test_two_processes_equal_one_with_batches_twice_as_large(tmp_path):
     loss = [[line["toy/loss"] for line in lines(s, "toy/loss")] for s in (one, two)]
     assert loss[0] == pytest.approx(loss[1], rel=1e-4)
     assert loss[0][-1] < 0.5 * loss[0][0]
+
+
+def test_the_best_weights_are_those_that_the_checkpoint_speaks_of(tmp_path):
+    marks, seen = {4: 1.0, 8: 0.5, 12: 2.0}, {}
+
+    def mark(model):
+        seen[step := 4 * (len(seen) + 1)] = {name: value.clone() for name, value in model.state_dict().items()}
+        return {"mark": marks[step]}
+
+    def broken(model, batch):
+        if len(seen) == 3:  # the best so far lies after the last checkpoint
+            raise KeyboardInterrupt
+        return squared(model, batch)
+
+    settings = settings_for(tmp_path, checkpoint_every=8, validate_every=4, watch="mark")
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, loss=broken, validate=mark)
+    kept = run(replace(settings, steps=10), validate=lambda model: {"mark": 0.0})
+    assert equal(kept, {name: seen[4][name] for name in kept})
+    assert [file.name for file in tmp_path.glob("best*")] == ["best-00000004.safetensors"]

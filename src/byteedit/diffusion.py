@@ -106,9 +106,12 @@ def noised(scheduler, known: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
 def hands_on(scheduler) -> bool:
     """Whether a step goes on from the latents that it is given, as `noise_scale` needs it.
 
-    Euler's count noise in units of their own; UniPC and SA-Solver correct a sample that they keep themselves.
+    Euler's count noise in units of their own; PNDM, UniPC, SA-Solver and DPM-Solver's single steps go on from a sample
+    that they keep themselves, and so do those that ask the model twice a step.
     """
-    return getattr(scheduler, "init_noise_sigma", 1) == 1 and not hasattr(scheduler, "last_sample")
+    own_units = float(getattr(scheduler, "init_noise_sigma", 1)) != 1
+    keeps = scheduler.order > 1 or any(hasattr(scheduler, name) for name in ("last_sample", "cur_sample", "sample"))
+    return not own_units and not keeps
 
 
 def predict(unet, scheduler, latents: Tensor, timestep: Tensor, condition: Condition) -> Tensor:

@@ -26,9 +26,9 @@ def check_unknown(names: Iterable[str], known: Iterable[str]) -> None:
         raise ValueError(f"Unknown argument {name!r}; {hint}")
 
 
-def check_noise_scale(noise_scale: float | None, scheduler) -> None:
-    """Warn where a solver passes over the `noise_scale` that was asked for."""
-    if noise_scale not in (None, 1) and not hands_on(scheduler):
+def check_noise_scale(noise_scale: float, scheduler) -> None:
+    """Warn where a solver passes over the `noise_scale` that a call, a LoRA or the checkpoint asks for."""
+    if noise_scale != 1 and not hands_on(scheduler):
         message = f"{type(scheduler).__name__} keeps noise in a way of its own and passes over noise_scale"
         warnings.warn(f"{message}={noise_scale:g}; take DDIMScheduler, for example.", stacklevel=4)
 

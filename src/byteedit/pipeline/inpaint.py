@@ -232,7 +232,6 @@ class ByteEditInpaintPipeline(
         checks.check_tensor_inputs(callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         checks.check_prompts(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
         checks.check_unet(self.unet, self.vae)
-        checks.check_noise_scale(noise_scale, self.scheduler)
         output_type, margin = checks.check_output(output_type), checks.check_crop(padding_mask_crop)
         own = self.schedule.asked(
             num_inference_steps=num_inference_steps,
@@ -242,6 +241,7 @@ class ByteEditInpaintPipeline(
             noise_scale=noise_scale,
             guidance_end=guidance_end,
         )
+        checks.check_noise_scale(own.noise_scale, self.scheduler)
         self._guidance_scale, strength, init = own.guidance_scale, own.strength, own.init
         self._clip_skip, self._cross_attention_kwargs, self._interrupt = clip_skip, cross_attention_kwargs, False
 

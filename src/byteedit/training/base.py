@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
 import byteedit
@@ -45,7 +45,9 @@ __all__ = [
     "make_items",
     "open_base",
     "open_data",
+    "open_held_out",
     "place",
+    "rollout_scheduler",
     "training_scheduler",
     "write",
 ]
@@ -158,11 +160,33 @@ def place(pipe: ByteEditInpaintPipeline, accelerator: Accelerator) -> None:
 def training_scheduler(scheduler):
     """The noise that a checkpoint was trained with: a flow's own, else DDIM's, which takes latents as they are.
 
-    Nothing is clipped: that is for pixels, and DDIM's default where a config does not speak of it.
+    Its steps are spaced as the checkpoint's, also where a config leaves that to another solver's default. Nothing is
+    clipped: that is for pixels, and DDIM's default where a config does not speak of it.
     """
     if is_flow(scheduler):
         return scheduler
-    return DDIMScheduler.from_config(scheduler.config, clip_sample=False, thresholding=False)
+    own = {name: scheduler.config[name] for name in ("timestep_spacing", "steps_offset") if name in scheduler.config}
+    return DDIMScheduler.from_config(scheduler.config, clip_sample=False, thresholding=False, **own)
+
+
+def rollout_scheduler(scheduler):
+    """That which rollouts are trained with: `training_scheduler`, if its steps are what it says, each by itself.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if not is_flow(scheduler):
+        if scheduler.config.get("timestep_spacing") == "linspace":
+            raise ValueError(
+                "Steps are spaced linspace, further apart than those that DDIM takes, which trains; set "
+                "timestep_spacing to trailing or leading."
+            )
+    elif not isinstance(scheduler, FlowMatchEulerDiscreteScheduler) or scheduler.config.use_dynamic_shifting:
+        raise ValueError(
+            f"The base's scheduler is {type(scheduler).__name__}; rollouts of a flow are trained with a "
+            "FlowMatchEulerDiscreteScheduler that does not shift dynamically. Give the base one."
+        )
+    return training_scheduler(scheduler)
 
 
 @torch.no_grad()
@@ -182,17 +206,27 @@ def open_data(source: str, settings: ItemSettings, skipped: Skipped) -> Edits:
 def make_items(pipe: ByteEditInpaintPipeline, edits: Edits, settings: ItemSettings, then: Then | None = None) -> Items:
     """What makes items of the rows of `edits`, of the model's own size where the settings give none."""
     cell = pipe.vae_scale_factor
-    side = settings.size or pipe.unet.config.sample_size * cell
-    if side % cell:
-        raise ValueError(f"size is {side}; the autoencoder needs a multiple of {cell}.")
+    width, height = (settings.size, settings.size) if settings.size else pipe.native_size()
+    if width % cell or height % cell:
+        raise ValueError(f"size is {settings.size}; the autoencoder needs a multiple of {cell}.")
     return Items(
         read=edits.read,
-        size=(side, side),
+        size=(height, width),
         mask_probs=settings.mask_probs,
         drop_prompt=settings.drop_prompt,
         flip=settings.flip,
         then=then,
     )
+
+
+def open_held_out(
+    pipe: ByteEditInpaintPipeline, settings: TuneSettings, skipped: Skipped, then: Then | None = None
+) -> list[Batch]:
+    """What the settings hold out, as `held_out_batches` gives it; none where that is nothing."""
+    if not settings.held_out:
+        return []
+    edits = open_data(settings.held_out, settings, skipped)
+    return held_out_batches(edits, make_items(pipe, edits, settings, then), settings, skipped)
 
 
 def held_out_batches(edits: Edits, items: Items, settings: TuneSettings, skipped: Skipped) -> list[Batch]:

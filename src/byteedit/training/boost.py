@@ -24,14 +24,13 @@ from byteedit.training.base import (
     TuneSettings,
     as_written,
     encode_text,
-    held_out_batches,
     make_items,
     open_data,
+    open_held_out,
     place,
-    training_scheduler,
+    rollout_scheduler,
     write,
 )
-from byteedit.training.batches import Batch
 from byteedit.training.checkpoints import sharded
 from byteedit.training.features import TowerFeatures
 from byteedit.training.loop import Objective, train
@@ -63,7 +62,7 @@ class PeflSettings(TuneSettings, FeedbackSettings):
     guidance_scale: float | None = None
     """Guidance that what is tuned is watched with, and that its LoRA recommends; without, the base's own. Rollouts have
     none, so that feedback learning takes over much of what guidance did, and with both, colours and edges harden."""
-    timestep_spacing: Literal["", "trailing", "leading", "linspace"] = ""
+    timestep_spacing: Literal["", "trailing", "leading"] = ""
     """Which steps T steps are; without, as the base has them, since diffusers' own pipelines do not hear of it. What is
     watched has them, too, and a LoRA recommends them. Trailing begins at the noisiest one. (Paper: "step 999")"""
     recommends: dict[str, float] = field(default_factory=dict)
@@ -167,14 +166,14 @@ def fit(
     features = open_features(accelerator, settings, rewards)
     with accelerator.main_process_first():
         edits = open_data(settings.data, settings, skipped)
-        known = _open_held_out(pipe, settings, skipped) if settings.held_out else []
+        known = open_held_out(pipe, settings, skipped)
     place(pipe, accelerator)
     rates = {name: reward.rate for name, reward in rewards.items()}
     feedback = Feedback(
         None if sharded(accelerator) else pipe.unet,
         pipe.vae,
         partial(encode_text, pipe),
-        training_scheduler(pipe.scheduler),
+        rollout_scheduler(pipe.scheduler),
         {name: (rates[name], weight) for name, weight in settings.rewards.items() if weight},
         settings,
         features,
@@ -225,8 +224,3 @@ def _check_sharded(settings: PeflSettings, judge: Judge | None) -> None:
             "sampling is uniform, so processes take unlike numbers of steps, and where parameters are sharded wait for "
             "each other for ever; set sampling to stratified, or launch with DDP."
         )
-
-
-def _open_held_out(pipe: ByteEditInpaintPipeline, settings: PeflSettings, skipped: Skipped) -> list[Batch]:
-    edits = open_data(settings.held_out, settings, skipped)
-    return held_out_batches(edits, make_items(pipe, edits, settings), settings, skipped)

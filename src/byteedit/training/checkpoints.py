@@ -21,8 +21,6 @@ from torch import Tensor, nn
 
 __all__ = ["Progress", "Run", "sharded"]
 
-BEST = "best.safetensors"
-
 
 @dataclass(kw_only=True)
 class Progress:
@@ -34,6 +32,8 @@ class Progress:
     """Time spent, over all resumptions."""
     best: float | None = None
     """The best value of the watched measure."""
+    best_step: int = 0
+    """The step that had it."""
     stale: int = 0
     """Validations since then."""
 
@@ -76,7 +76,15 @@ class Run:
             new.rename(final)
             for old in self.checkpoints()[: -self.keep]:
                 shutil.rmtree(old.rename(self.folder / "old"))
+            for old in self.output.glob("best-*.safetensors"):
+                if old != self.best:
+                    old.unlink()
         self.accelerator.wait_for_everyone()
+
+    @property
+    def best(self) -> Path:
+        """The file of the best weights. Those of a checkpoint stay until the next one is whole."""
+        return self.output / f"best-{self.progress.best_step:08}.safetensors"
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints there are, oldest first."""
@@ -143,18 +151,18 @@ class Run:
         }
 
     def keep_best(self) -> None:
-        """Write the weights as they are now to best.safetensors, at once or not at all."""
+        """Write the weights as they are now, as the best so far, at once or not at all."""
         flat = {f"{name}/{key}": value for name, state in self.weights().items() for key, value in state.items()}
         if self.accelerator.is_main_process:
-            new = self.output / f"{BEST}.new"
-            save_file(flat, new, metadata={"step": str(self.progress.step)})
-            new.replace(self.output / BEST)
+            new = self.output / "best.new"
+            save_file(flat, new)
+            new.replace(self.best)
         self.accelerator.wait_for_everyone()
 
     def kept(self) -> dict[str, dict[str, Tensor]]:
         """What is kept of the run: the best weights where a measure was watched, else the last, averaged if set so."""
         if self.progress.best is not None:
-            flat = load_file(self.output / BEST)
+            flat = load_file(self.best)
             return {
                 name: {key: flat[f"{name}/{key}"] for key in parameters} for name, parameters in self.trained.items()
             }

@@ -106,6 +106,8 @@ class Items:
             raise ValueError(f"mask_probs has {', '.join(unknown)}; the kinds are {', '.join(MASK_PROBS)}.")
         if not sum(self.mask_probs.values()) > 0 or min(self.mask_probs.values()) < 0:
             raise ValueError(f"mask_probs is {dict(self.mask_probs)}; give one kind a share above 0, and none below.")
+        if not 0 <= self.drop_prompt <= 1:
+            raise ValueError(f"drop_prompt is {self.drop_prompt}; it is a share of the rows, from 0 to 1.")
         if self.mask_probs.get("instance") and not sum(self._otherwise().values()):
             raise ValueError(
                 "mask_probs has instance, but no share for irregular, square or outward; rows without instances need"

@@ -1,6 +1,6 @@
 """What a run tells: means of every term to log.jsonl, to the trackers and beside the progress bar; pictures as PNG.
 
-Terms stay on their device until a line is written, so that logging does not make the accelerator wait.
+Sums stay on their device until a line is written. After a kill, the first line is of the batches since the checkpoint.
 """
 
 import json

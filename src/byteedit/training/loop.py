@@ -8,7 +8,7 @@ the stages. Built on accelerate (devices, precision, states), diffusers (schedul
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import MISSING, dataclass, fields
 from datetime import timedelta
 from typing import Any
@@ -112,6 +112,7 @@ def train(
     *,
     validate: Validate | None = None,
     validate_first: bool = False,
+    measured: Collection[str] = (),
     data: dict[str, Any] | None = None,
 ) -> dict[str, dict[str, Tensor]]:
     """Train, or go on training; returns the trained parameters that are kept, by objective and name.
@@ -119,8 +120,9 @@ def train(
     These are the best that were validated where a measure is watched, else the last, averaged if set so; the models
     themselves hold the last. `validate(*models)` is called on every process, with the prepared models in evaluation
     mode and without gradient; with `validate_first` before the first step, too. It gives measures, the same on every
-    process; on the main one a picture called "sheet" among them is written to validation/step-STEP.png. `data` says in
-    numbers or words what the data are, such as {"rows": 1000}; a run goes on only with the same.
+    process; on the main one a picture called "sheet" among them is written to validation/step-STEP.png. `measured`
+    names them, where they are known before. `data` says in numbers or words what the data are, such as {"rows": 1000};
+    a run goes on only with the same.
 
     Raises:
         FloatingPointError: a term, a gradient or the watched measure is not finite; names it and the step.
@@ -129,6 +131,8 @@ def train(
     """
     if settings.watch and validate is None:
         raise ValueError(f"watch is {settings.watch!r}, but this stage has no validation; leave watch empty.")
+    if measured:
+        _check_watched(settings.watch, measured)
     if settings.validate_every and validate is None:
         logger.warning(
             "validate_every is %d, but nothing is held out, so nothing is measured.", settings.validate_every
@@ -254,8 +258,7 @@ def _validate(run: Run, validate: Validate, settings: Settings, journal: Journal
             journal.show(progress.step, sheet)
         journal.write(progress.step, {f"validation/{name}": value for name, value in measures.items()})
         if settings.watch:
-            if settings.watch not in measures:
-                raise ValueError(f"watch is {settings.watch!r}; the validation measures {', '.join(measures)}.")
+            _check_watched(settings.watch, measures)
             value = measures[settings.watch]
             if not math.isfinite(value):
                 raise FloatingPointError(
@@ -264,10 +267,16 @@ def _validate(run: Run, validate: Validate, settings: Settings, journal: Journal
                 )
             progress.stale += 1
             if progress.best is None or value > progress.best:
-                progress.best, progress.stale = value, 0
+                progress.best, progress.best_step, progress.stale = value, progress.step, 0
                 run.keep_best()
     for model in models:
         model.train()
+
+
+def _check_watched(watch: str, measured: Collection[str]) -> None:
+    """Raise a ValueError where what is watched is none of the measures."""
+    if watch and watch not in measured:
+        raise ValueError(f"watch is {watch!r}; the validation measures {', '.join(measured)}.")
 
 
 def _due(progress: Progress, settings: Settings, every: int) -> bool:

@@ -48,7 +48,8 @@ class FeedbackSettings(Settings):
     """Guidance of the rollout and of its step with gradient, away from the empty prompt: they then see what inference
     with guidance does, at twice the time. 1: none. (Ours; the paper speaks of none)"""
     rollout_guidance_end: float = 1.0
-    """Share of the T steps, in (0, 1], after which whole rollouts have no guidance, as `guidance_end` of a call."""
+    """Share of the T steps, in (0, 1], after which whole rollouts have no guidance: as `guidance_end` of a call that
+    runs them all. A rollout that begins at step T1 has the first of the T behind it."""
     points: int = 1
     """Steps with gradient that each rollout passes."""
     sampling: Literal["stratified", "uniform"] = "stratified"
@@ -94,6 +95,11 @@ class FeedbackSettings(Settings):
             raise ValueError(f"points is {self.points}; a rollout passes 1 to T2 = {self.T2} steps with gradient.")
         if not 0 <= self.grad_steps <= self.T:
             raise ValueError(f"grad_steps is {self.grad_steps}; give a number of steps from 0 to T = {self.T}.")
+        if self.grad_steps and (self.points > 1 or self.point_weights):
+            raise ValueError(
+                f"grad_steps is {self.grad_steps}, so whole rollouts are judged and no step t' is drawn; leave points "
+                "and point_weights as they are, or set grad_steps to 0."
+            )
         if not 0 <= self.noise_share <= 1:
             raise ValueError(f"noise_share is {self.noise_share}; it is a share of the steps, from 0 to 1.")
         if not self.rollout_guidance >= 1:
@@ -104,6 +110,11 @@ class FeedbackSettings(Settings):
             raise ValueError(
                 f"rollout_guidance_end is {self.rollout_guidance_end}, of whole rollouts with guidance; set grad_steps "
                 "and rollout_guidance."
+            )
+        if not self.weight > 0 or not self.eta >= 0 or self.part < 0:
+            raise ValueError(
+                f"weight is {self.weight}, eta {self.eta}, part {self.part}; give a weight above 0 and of the others 0 "
+                "or more."
             )
         if not self.outside >= 0:
             raise ValueError(f"outside is {self.outside}; give a weight of 0 or more.")

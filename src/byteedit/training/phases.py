@@ -30,11 +30,12 @@ from byteedit.training.adapters import save_lora
 from byteedit.training.base import (
     as_written,
     encode_text,
-    held_out_batches,
     make_items,
     open_base,
     open_data,
+    open_held_out,
     place,
+    rollout_scheduler,
     training_scheduler,
 )
 from byteedit.training.boost import PeflSettings, open_features, open_rewards, spaced
@@ -77,7 +78,7 @@ class FastSettings(PeflSettings, AdversarialSettings):
     """Fields of a new discriminator's config, in the preset only."""
     guidance_scale: float | None = 1.0
     """Guidance that what is tuned is watched with, and that it recommends: none."""
-    timestep_spacing: Literal["", "trailing", "leading", "linspace"] = "trailing"
+    timestep_spacing: Literal["", "trailing", "leading"] = "trailing"
     """Which steps T steps are: trailing begins at the noisiest one, as training and inference must with few."""
     from_noise: bool = False
     """Inference is to begin with pure noise and run all T steps, not where the rollouts of training begin."""
@@ -158,6 +159,12 @@ def schedule(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> Schedule:
     return spaced(pipe, settings, Schedule.trained(settings.T, settings.T1, init, None))
 
 
+def _follow(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> None:
+    """Use `pipe` as what a phase makes of it: few steps are right with the solver that they are learnt with only."""
+    pipe.follow(schedule(pipe, settings))
+    pipe.scheduler = rollout_scheduler(pipe.scheduler)
+
+
 def open_models(settings: FastSettings, kept: Kept | None = None) -> tuple[ByteEditInpaintPipeline, CoherenceReward]:
     """The pipeline that a phase tunes and its discriminator, on the CPU, as the phase before `kept` them.
 
@@ -195,14 +202,14 @@ def fit(
     if sharded(accelerator):
         raise ValueError("Acceleration needs whole parameters on every process; launch with DDP, not FSDP or ZeRO-3.")
     skipped = Skipped()
-    pipe.follow(schedule(pipe, settings))
+    _follow(pipe, settings)
     rewards = open_rewards(accelerator, settings)
     rates = {name: reward.rate for name, reward in rewards.items()}
     adversarial = Adversarial(
         pipe.unet,
         pipe.vae,
         partial(encode_text, pipe),
-        training_scheduler(pipe.scheduler),
+        pipe.scheduler,
         {name: (rates[name], weight) for name, weight in settings.rewards.items() if weight},
         settings,
         open_features(accelerator, settings, rewards),
@@ -210,7 +217,7 @@ def fit(
     )
     with accelerator.main_process_first():
         edits = open_data(settings.data, settings, skipped)
-        known = _open_held_out(pipe, settings, skipped) if settings.held_out else []
+        known = open_held_out(pipe, settings, skipped)
     place(pipe, accelerator)
     items = make_items(pipe, edits, settings, adversarial.draw_noise)
     held_out = HeldOut(accelerator, pipe, rates, known, judge, settings.prompted)
@@ -268,9 +275,5 @@ def _save_whole(pipe: ByteEditInpaintPipeline, settings: FastSettings, dtype: to
     parts = {"unet": unet.to(dtype), "safety_checker": None, "feature_extractor": None}
     whole = ByteEditInpaintPipeline.from_pretrained(base, **parts)
     whole.follow(pipe.schedule)
+    whole.scheduler = training_scheduler(whole.scheduler)
     whole.save_pretrained(settings.written)
-
-
-def _open_held_out(pipe: ByteEditInpaintPipeline, settings: FastSettings, skipped: Skipped) -> list:
-    edits = open_data(settings.held_out, settings, skipped)
-    return held_out_batches(edits, make_items(pipe, edits, settings), settings, skipped)

@@ -113,6 +113,8 @@ class RewardSettings(Settings):
 class Preference:
     """The objective of R_a, `aesthetic` (two images, one prompt), or of R_b, `alignment` (one image, two captions)."""
 
+    measured = ("pair_accuracy", "loss")
+
     def __init__(self, reward: str, model: PreferenceReward, augment: Augmentation = UNCHANGED):
         self.reward, self.model, self.augment = reward, model, augment
 
@@ -147,6 +149,8 @@ class Preference:
 
 class Coherence:
     """The objective of R_g: real or generated, pixel by pixel."""
+
+    measured = ("pixel_auc", "loss")
 
     def __init__(self, model: CoherenceReward, crop: int = 0, augment: Augmentation = UNCHANGED):
         self.model, self.crop, self.augment = model, crop, augment
@@ -240,20 +244,22 @@ def fit(
     )
     measure = partial(_measure, accelerator, stage, _loader(accelerator, unchanged, held_out, settings))
     objective = Objective(name=settings.reward, model=model, loss=stage.loss)
-    kept = train(accelerator, [objective], batches, settings, validate=measure, data={"rows": len(rows)})
+    known = {"validate": measure, "measured": stage.measured, "data": {"rows": len(rows)}}
+    kept = train(accelerator, [objective], batches, settings, **known)
     model = accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
     model.load_state_dict(kept[settings.reward], strict=False)
     if settings.half:
         model.half().float()  # rounded as it will be read, for all that is measured from here on
+    measures = measure(model)  # of scores as they were learnt: the loss is that of the log
     if preference:
         some = order(settings.seed, 0, len(rows))[: settings.standardise].tolist()
         _standardise(accelerator, stage, _loader(accelerator, unchanged, Subset(rows, some), settings))
-    if settings.half:
-        model.half()
+    model.to(torch.float16 if settings.half else torch.float32)
     if accelerator.is_main_process:
         model.save_pretrained(settings.output / "reward")
+    model.float()
     accelerator.wait_for_everyone()
-    return measure(model.float())
+    return measures
 
 
 def _stage(model: nn.Module, settings: RewardSettings, augment: Augmentation) -> Preference | Coherence:

@@ -85,6 +85,8 @@ def train_inpaint(settings: sft.InpaintSettings) -> dict[str, float]:
     accelerator = begin(settings)
     measures = sft.fit(accelerator, open_base(settings), settings)
     summary = "An inpainting model that has learnt to denoise pictures under masks, as ByteEdit's (arXiv 2404.04860)."
+    if settings.absorbed_guidance > 1:
+        summary += f" It has taken guidance of {settings.absorbed_guidance:g} in: ask for none, `guidance_scale=1`."
     describe(accelerator, settings, "Inpainting model", summary, measures)
     accelerator.end_training()
     return measures

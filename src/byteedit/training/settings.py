@@ -52,7 +52,7 @@ class Settings:
     workers: int = 0
     """Processes that read data; 0 reads it in the training process. Does not change what is read."""
     log_every: int = 50
-    """Steps between two lines of log.jsonl; a line holds the means since the last one."""
+    """Steps between two lines of log.jsonl; a line holds the means since the last one, or since a run went on."""
     validate_every: int = 0
     """Steps between validations; 0 validates after the last step only."""
     watch: str = ""
@@ -69,6 +69,11 @@ class Settings:
     def __post_init__(self):
         self.output = Path(self.output)
         self.betas, self.trackers = tuple(self.betas), tuple(self.trackers)
+        for name in ("lr", "warmup", "weight_decay", "workers", "validate_every", "patience"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more.")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay is {self.ema_decay}; give a rate below 1, such as 0.999, or 0 for no mean.")
         if self.patience and not (self.watch and self.validate_every):
             raise ValueError("patience needs a measure to watch: set watch and validate_every, or patience to 0.")
 
@@ -127,11 +132,17 @@ def _checked(kind: type, values: Mapping[str, Any], where: str | Path) -> dict[s
 
 
 def _typed(name: str, kind: Any, value: Any) -> Any:
-    """Numbers as numbers, since YAML reads 1e-5 as a word; choices checked; everything else as it is."""
+    """Numbers as numbers, since YAML reads 1e-5 as a word; choices and truth checked; everything else as it is."""
     if get_origin(kind) is Literal and value not in get_args(kind):
         raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, get_args(kind)))}.")
     if get_origin(kind) is tuple and isinstance(value, str):
         raise ValueError(f"{name} is {value!r}, expected a list, such as [{value}].")
+    if kind is bool and not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}, expected true or false.")
+    if float in get_args(kind) and isinstance(value, dict):
+        return {key: _read(part) for key, part in value.items()}
+    if float in get_args(kind):
+        return tuple(map(_read, value)) if isinstance(value, list | tuple) else _read(value)
     if kind not in (int, float):
         return value
     try:
@@ -141,3 +152,11 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
     if kind is int and not number.is_integer():
         raise ValueError(f"{name} is {value!r}, expected a whole number.")
     return kind(number)
+
+
+def _read(value: Any) -> Any:
+    """A number that YAML read as a word, such as 1e-5, as a number; all else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value

@@ -22,9 +22,9 @@ from byteedit.training.base import (
     TuneSettings,
     as_written,
     encode_text,
-    held_out_batches,
     make_items,
     open_data,
+    open_held_out,
     place,
     training_scheduler,
     write,
@@ -193,7 +193,7 @@ def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: Inpai
     skipped, draws = Skipped(), partial(draw, cell=pipe.vae_scale_factor)
     with accelerator.main_process_first():
         edits = open_data(settings.data, settings, skipped)
-        known = _open_held_out(pipe, settings, skipped) if settings.held_out else []
+        known = open_held_out(pipe, settings, skipped, draws)
     items = make_items(pipe, edits, settings, draws)
     place(pipe, accelerator)
     stage = Denoising(pipe.vae, partial(encode_text, pipe), training_scheduler(pipe.scheduler), settings)
@@ -208,6 +208,7 @@ def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: Inpai
         open_batches(edits, items.prepare, settings, skipped, accelerator),
         settings,
         validate=validate if known else None,
+        measured=("loss", "minus_loss"),
         data=edits.extent(),
     )["inpaint"]
     skipped.report()
@@ -226,12 +227,6 @@ def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: Inpai
         keep_sheet(HeldOut(accelerator, pipe, {}, some).measure(steps=steps, shown=SHOWN), settings.output)
     accelerator.wait_for_everyone()
     return measures
-
-
-def _open_held_out(pipe: ByteEditInpaintPipeline, settings: InpaintSettings, skipped: Skipped) -> list[Batch]:
-    edits = open_data(settings.held_out, settings, skipped)
-    items = make_items(pipe, edits, settings, partial(draw, cell=pipe.vae_scale_factor))
-    return held_out_batches(edits, items, settings, skipped)
 
 
 def _named(loss: Tensor) -> dict[str, float]:

@@ -73,6 +73,8 @@ class HeldOut:
             batch["image"] / 2 + 0.5,
             batch["mask"],
             num_inference_steps=steps,
+            height=batch["image"].shape[-2],
+            width=batch["image"].shape[-1],
             padding_mask_crop=None,
             generator=[torch.Generator().manual_seed(first + n) for n in range(len(batch["prompt"]))],
             output_type="pt",
