@@ -83,3 +83,14 @@ def test_errors_are_in_words():
         add_lora(build_unet(), LoraSettings(rank=-1))
     with pytest.raises(ValueError, match="nowhere"):
         add_lora(build_unet(), LoraSettings(rank=2, targets=("nowhere",)))
+
+
+def test_the_same_lora_is_the_same_file(parts, tmp_path):
+    """Its layers are a set, in whose order hashes that differ between processes would have a say."""
+    unet = ByteEditInpaintPipeline(**parts()).unet
+    add_lora(unet, LoraSettings(rank=2))
+    targets = unet.peft_config["default"].target_modules
+    assert isinstance(targets, set) and len(targets) > 1
+    metadata = safe_open(save_lora(unet, tmp_path), "pt").metadata()
+    written = json.loads(metadata["lora_adapter_metadata"])["unet.target_modules"]
+    assert written == sorted(targets)

@@ -9,7 +9,8 @@ from PIL import Image
 
 import byteedit
 from byteedit.cli import main
-from byteedit.cli.work import add_loras, default_loras, open_pipeline
+from byteedit.cli.opening import add_loras, default_loras, open_pipeline
+from byteedit.hub import UNREACHABLE
 from byteedit.provenance import read_record
 from byteedit.schedule import Schedule
 from test_compare import write
@@ -89,3 +90,30 @@ def test_they_are_fused_and_leave_no_layers_behind(folder):
     torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(one, before, atol=1e-4)
     assert [name for name, _ in fused.unet.named_modules()] == [name for name, _ in plain.unet.named_modules()]
+
+
+@pytest.mark.parametrize("weight", ["nan", "inf", "-inf"])
+def test_a_weight_that_is_no_number_is_refused(folder, capsys, weight):
+    assert main(shlex.split(f"{EDIT} out.png --lora mine:{weight}")) == 2
+    assert f"--lora is 'mine:{weight}'; its weight must be a number, such as mine:0.7." in capsys.readouterr().err
+    assert not (folder / "out.png").exists()
+
+
+def test_a_lora_that_is_nowhere_is_named(folder, capsys, monkeypatch):
+    def unreachable(*_, **__):
+        raise UNREACHABLE[0]("[Errno -2] Name or service not known")
+
+    monkeypatch.setattr(byteedit.ByteEditInpaintPipeline, "load_lora_weights", unreachable)
+    assert main(shlex.split(f"{EDIT} out.png --lora runs/nothing")) == 1
+    assert (
+        "there is no LoRA runs/nothing here, and the hub does not give it ([Errno -2] Name" in capsys.readouterr().err
+    )
+
+
+def test_a_lora_that_was_trained_again_in_its_folder_is_not_replayed(folder, capsys):
+    write(folder / "mine", 1)
+    assert main(shlex.split(f"{EDIT} out.png --lora mine")) == 0
+    assert main(shlex.split("edit --replay out.png")) == 0
+    write(folder / "mine", 2)
+    assert main(shlex.split("edit --replay out.png")) == 1
+    assert "pytorch_lora_weights.safetensors" in capsys.readouterr().err

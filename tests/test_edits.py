@@ -241,3 +241,34 @@ def test_what_is_not_there_is_said(tmp_path):
 def test_the_schema_names_its_columns():
     assert list(EDITS.required) == ["image", "caption"]
     assert EDITS.images == {"image", "mask", "instances"}
+
+
+def test_captions_have_no_mark_and_are_utf_8(tmp_path):
+    for name, words in (("a", "\ufeffa red boat".encode()), ("b", "ein grüner Baum".encode("latin-1"))):
+        (tmp_path / f"{name}.png").write_bytes(png(RED))
+        (tmp_path / f"{name}.txt").write_bytes(words)
+    edits = open_edits(str(tmp_path), Skipped())
+    assert edits.read(edits.rows[0])["caption"] == "a red boat"
+    with pytest.raises(Unusable, match="caption that is not UTF-8"):
+        edits.read(edits.rows[1])
+    (tmp_path / "metadata.csv").write_bytes("file_name,caption\na.png,grün\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"metadata.csv is not UTF-8; save it again as UTF-8"):
+        open_edits(str(tmp_path), Skipped())
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_folders_rows_may_bring_masks_of_their_own(tmp_path, kind):
+    (tmp_path / "a.png").write_bytes(png(RED))
+    (tmp_path / "m.png").write_bytes(object_mask())
+    rows = [
+        {"file_name": "a.png", "caption": "one", "mask_file_name": "m.png"},
+        {"file_name": "a.png", "caption": "two"},
+    ]
+    if kind == "jsonl":
+        (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    else:
+        (tmp_path / "metadata.csv").write_text("file_name,caption,mask_file_name\na.png,one,m.png\na.png,two,\n")
+    edits = open_edits(str(tmp_path), Skipped())
+    first, second = (edits.read(row) for row in edits.rows)
+    assert first["mask"].size == first["image"].size and np.asarray(first["mask"]).any()
+    assert second["mask"] is None

@@ -261,3 +261,13 @@ def test_a_mask_whose_white_is_none_is_refused(mask, words):
     with pytest.raises(ValueError, match=words):
         read_masks(mask)
     assert read_masks(np.eye(12, dtype=bool))[0].max() == 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_mask_counts_as_far_as_it_is_opaque(mode):
+    mask = Image.new("RGBA", (3, 1), (255, 255, 255, 0))
+    mask.putpixel((1, 0), (255, 255, 255, 255))
+    mask.putpixel((2, 0), (255, 255, 255, 128))
+    mask = mask.convert(mode)
+    for given in (mask, np.asarray(mask)[None] if mode == "RGBA" else mask):
+        assert read_masks(given)[0].tolist() == [[0, 255, 128]]

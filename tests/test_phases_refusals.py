@@ -137,3 +137,18 @@ def test_what_yaml_reads_as_a_word_is_a_number_wherever_one_is_meant():
     assert read(PeflSettings, file, ["guidance_scale=null"]).guidance_scale is None
     with pytest.raises(ValueError, match="half is 'false', expected true or false"):
         read(PeflSettings, file, ["half='false'"])
+
+
+def test_a_later_phase_does_not_go_on_from_another_one_than_it_began_with(settings):
+    train_fast(settings)
+    train_fast(settings)  # what is finished stays so
+    longer = [settings.phases[0] | {"steps": 3}, settings.phases[1]]
+    with pytest.raises(
+        ValueError, match=r"was written with weights of the phase before '\w+', now it is '\w+'; set it"
+    ):
+        train_fast(replace(settings, phases=longer))
+
+
+def test_what_is_learnt_cannot_be_held_out(settings):
+    with pytest.raises(ValueError, match="held_out is picturebook, as data is, so nothing would be held out"):
+        train_fast(replace(settings, held_out="picturebook"))

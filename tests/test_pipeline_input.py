@@ -139,3 +139,9 @@ def test_wrong_autoencoder(parts, scene):
 def test_bad_outpainting(pipe, scene, options, words):
     with pytest.raises(ValueError, match=words):
         pipe.outpaint(scene()[0], **options)
+
+
+def test_what_is_not_finite_is_no_picture(pipe, scene):
+    pipe.unet.conv_out.bias.data.fill_(float("nan"))
+    with pytest.raises(ValueError, match="What the model made has NaN or infinite values"):
+        pipe("a red boat", *scene(), num_inference_steps=1)

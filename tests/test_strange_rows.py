@@ -9,6 +9,8 @@ from byteedit.data.edits import open_edits
 from byteedit.data.images import Unusable, store
 from byteedit.data.preferences import AESTHETIC, CANDIDATES, COHERENCE, Skipped, decode, examples, load, usable
 from byteedit.data.sources import digest, has_splits, read_json_lines
+from byteedit.training.base import TuneSettings
+from byteedit.training.settings import read
 from toy_rows import cache, png  # noqa: F401
 
 RED, GREEN, GREY = (255, 0, 0), (0, 255, 0), (90, 90, 90)
@@ -152,3 +154,21 @@ def test_processes_share_the_checking_and_come_to_the_same_rows(count, processes
         kept = usable(rows, AESTHETIC, skipped, process=process, processes=processes, gather=lambda own: found)
         assert kept["prompt"][:] == expected
         assert (skipped.reasons, str(skipped)) == (alone.reasons, str(alone))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "holds no settings; write a name and its value on each line"),
+        (b"- lr", "holds no settings"),
+        (b"like: [other.yaml]", "holds no settings"),
+        (b"\x89PNG", "is no YAML"),
+        (b"lr: [", "is no YAML"),
+        (b"output:", "output is None, expected a path"),
+        (b"output: run\nmask_probs: square", "mask_probs is 'square', expected names with values"),
+    ],
+)
+def test_a_preset_that_is_none_is_said(tmp_path, content, words):
+    (tmp_path / "preset.yaml").write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        read(TuneSettings, tmp_path / "preset.yaml")

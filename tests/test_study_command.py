@@ -243,3 +243,14 @@ def test_missing_pictures_are_listed_by_the_command_too(folder, capsys):
     assert "1 of 12 cases cannot be shown: case-3 (poor: missing image" in capsys.readouterr().err
     assert create("gsb", ("ours", "poor"), "--skip-missing") == 0
     assert "left out case-3: poor: missing image" in capsys.readouterr().out
+
+
+def test_what_no_case_and_no_report_can_be_is_said(folder, capsys):
+    line = json.loads((folder / "cases.jsonl").read_text().splitlines()[0]) | {"mask": 5}
+    (folder / "wrong.jsonl").write_text(json.dumps(line))
+    with pytest.raises(ValueError, match=r"wrong.jsonl, line 1: mask is 5; expected words"):
+        read_cases(folder / "wrong.jsonl")
+    assert create("gsb", FOUR[:2], "--attention", "2") == 0
+    answer(open_study("study"), ["ann"], blind=("ann",))
+    assert main(["study", "report", "study", "--min-attention", "1.1"]) == 1
+    assert "all 1 raters passed less than 1.1 of their checks" in capsys.readouterr().err

@@ -5,17 +5,40 @@ here. Built on huggingface_hub, which keeps the token.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, ModelCard, ModelCardData
+from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
 
-__all__ = ["MODEL_NAME", "push", "write_card"]
+__all__ = ["MODEL_NAME", "asked_for", "push", "write_card"]
 
 MODEL_NAME = re.compile(r"([\w-]+/)?[\w.-]+")
 """What may be a model's name on the hub, name or owner/name; what is not must be a place on this machine."""
+
+
+UNREACHABLE = HfHubHTTPError.__bases__
+"""What asking the hub ends with where it cannot be: an OSError, or whatever error its HTTP client has for all."""
+
+
+@contextmanager
+def asked_for(what: str, name: str) -> Iterator[None]:
+    """Say of a model, a LoRA or a reward that is neither here nor to be had from the hub that it is not.
+
+    Raises:
+        ValueError: the hub was asked in vain.
+    """
+    try:
+        yield
+    except UNREACHABLE as error:
+        if Path(name).exists():
+            raise
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"there is no {what} {name} here, and the hub does not give it ({why}).") from error
+
 
 CARD = """---
 {metadata}

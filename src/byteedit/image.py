@@ -75,15 +75,15 @@ def read_pictures(image) -> list[Picture]:
 def read_masks(mask_image) -> list[np.ndarray]:
     """Masks (H, W), uint8 or floats in [0, 1], white = generate: from what `read_pictures` takes, channel or not.
 
-    Of colours the luminance counts; a tensor (3, H, W) is three masks.
+    Of colours the luminance counts, as far as they are opaque; a tensor (3, H, W) is three masks.
     """
     masks = []
     for mask in rows_of(mask_image, 2):
         check_white(mask)
         if isinstance(mask, PIL.Image.Image):
-            masks.append(luminance(upright(mask)))
+            masks.append(painted(upright(mask)))
         elif mask.dtype == np.uint8:
-            masks.append(mask[..., 0] if mask.shape[-1] < 3 else luminance(PIL.Image.fromarray(mask)))
+            masks.append(mask[..., 0] if mask.shape[-1] < 3 else painted(PIL.Image.fromarray(mask)))
         else:
             mask = unit_range(mask, "mask_image")
             masks.append(mask[..., 0] if mask.shape[-1] < 3 else mask[..., :3] @ np.float32([0.299, 0.587, 0.114]))
@@ -191,6 +191,14 @@ def luminance(image: PIL.Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):
         return np.asarray(image).astype(np.float32) / 65535.0
     return np.asarray(image.convert("L"))
+
+
+def painted(mask: PIL.Image.Image) -> np.ndarray:
+    """Grey values of a mask, black where nothing is painted: white counts as far as it is opaque."""
+    if mask.mode not in ("RGBA", "LA"):
+        return luminance(mask)
+    black = PIL.Image.new(mask.mode, mask.size, (0, 0, 0, 255)[-len(mask.mode) :])
+    return luminance(PIL.Image.alpha_composite(black.convert("RGBA"), mask.convert("RGBA")))
 
 
 def unit(pixels: np.ndarray) -> np.ndarray:

@@ -82,6 +82,15 @@ def _readable(record: Record) -> dict[str, str]:
     }
 
 
+def make_writable(folder: Path) -> None:
+    """Make a folder where it is missing. Raises ValueError where files cannot be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(f"nothing can be written to {folder} ({error.strerror or error}).") from error
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside it, then one rename."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ stderr, with the traceback only under --debug.
 """
 
 import itertools
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -97,6 +98,7 @@ def parse(arguments: Sequence[str]) -> Command:
 
 def execute(command: Command) -> int:
     """Run a command and turn what it raises into an exit code and one line."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its remarks are for developers
     try:
         command.run()
     except KeyboardInterrupt:

@@ -31,11 +31,13 @@ class Demo(Command):
         import numpy as np
         from tqdm import tqdm
 
-        from byteedit.cli.work import add_loras, default_loras, open_pipeline
+        from byteedit.cli.opening import add_loras, default_loras, open_pipeline
         from byteedit.evaluation.picturebench import TASKS, cases
         from byteedit.evaluation.scores import psnr
         from byteedit.evaluation.systems import answers
+        from byteedit.provenance import make_writable
 
+        make_writable(self.output)
         began = time.perf_counter()
         closeness, made = [], 0
         for task in TASKS:

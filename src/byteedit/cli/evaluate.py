@@ -49,7 +49,7 @@ class Evaluate(Command):
         """Run, and print what measured, what failed and the figures."""
         if self.output is None:
             raise UsageError("--output is missing; name a folder for the run.")
-        from byteedit.cli.work import default_device, quiet
+        from byteedit.cli.opening import default_device, quiet
         from byteedit.evaluation.runs import RunSettings, evaluate
 
         quiet()

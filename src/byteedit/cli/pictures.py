@@ -3,6 +3,7 @@
 What they share (files, models, seeds, checks, the record in the PNG) is done in `work`.
 """
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,6 +225,9 @@ def parse_lora(text: str) -> tuple[str, float]:
     """Path and weight of "PATH" or "PATH:WEIGHT"."""
     path, _, weight = text.rpartition(":")
     try:
-        return (path, float(weight)) if path else (text, 1.0)
+        found = (path, float(weight)) if path else (text, 1.0)
     except ValueError:  # the colon belongs to the path
         return text, 1.0
+    if not math.isfinite(found[1]):
+        raise UsageError(f"--lora is {text!r}; its weight must be a number, such as {path}:0.7.")
+    return found

@@ -18,7 +18,9 @@ def describe(command: PictureCommand, image: Path, mask: Path | None, seed: int)
     if mask is not None:
         alone = replace(alone, mask=(mask,))
     settings = {name: _plain(value) for name, value in asdict(alone).items() if name not in REPLAY_OPTIONS}
-    files = [image, *filter(None, [mask]), *(Path(parse_lora(text)[0]) for text in command.lora)]
+    loras = [Path(parse_lora(text)[0]) for text in command.lora]
+    within = [file for lora in loras if lora.is_dir() for file in sorted(lora.glob("*.safetensors"))]
+    files = [image, *filter(None, [mask]), *loras, *within]
     name = next(name for name, kind in COMMANDS.items() if type(command) is kind)
     inputs = {str(file): sha256(file) for file in files if file.is_file()}
     return Record(command=name, settings=settings, inputs=inputs, versions=versions())

@@ -53,7 +53,8 @@ class Score(Command):
             raise UsageError("no picture given; name one, as in `byteedit score edited.png --prompt 'a red boat'`.")
         if self.batch_size < 1:
             raise UsageError(f"--batch-size is {self.batch_size}; it must be 1 or more.")
-        from byteedit.cli.work import default_device, open_picture, quiet
+        from byteedit.cli.opening import default_device, quiet
+        from byteedit.cli.work import open_picture
         from byteedit.rewards import CoherenceReward
         from byteedit.rewards.opening import open_reward
 

@@ -5,7 +5,6 @@ can be made again alone; what is written is compared with the input first, pixel
 """
 
 import io
-import logging
 import secrets
 import struct
 import sys
@@ -14,23 +13,17 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import diffusers
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import torch
-import transformers
-from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
-import byteedit
 from byteedit.cli.command import UsageError
-from byteedit.cli.pictures import MaskedCommand, Outpaint, PictureCommand, parse_lora
+from byteedit.cli.opening import add_loras, default_device, default_loras, open_pipeline
+from byteedit.cli.pictures import MaskedCommand, Outpaint, PictureCommand
 from byteedit.cli.records import REPLAY_OPTIONS, describe, restore, what_changed
 from byteedit.image import ORIENTATION, read_masks, read_pictures
-from byteedit.provenance import encode_png, read_record, write_atomically
-
-ACCELERATED = {"edit": "fast4", "outpaint": "fast8"}
-"""What makes the model that ships fast, if it ships. Beyond the border 8 steps put more of what a prompt names."""
+from byteedit.provenance import encode_png, make_writable, read_record, write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,20 +90,16 @@ def settle(command: PictureCommand) -> PictureCommand:
     return replace(command, lora=default_loras(command.model, isinstance(command, Outpaint)))
 
 
-def default_loras(model: str, outpaint: bool = False) -> tuple[str, ...]:
-    """The LoRAs of a model for which none were asked for: accelerated weights for the one that ships, if they do."""
-    name = ACCELERATED["outpaint" if outpaint else "edit"]
-    return (name,) if model == "picturebook" and (Path(byteedit.LORAS) / name).is_dir() else ()
-
-
 def plan(command: PictureCommand) -> list[Job]:
     """The pictures to be made, every file read once, so that no model is loaded in vain.
 
     Raises:
         ValueError: a file is missing, or no picture, or would be overwritten; a mask has another size than its picture;
-            a picture cannot be extended so.
+            a picture cannot be extended so; a mask is empty; nothing can be written where results should go.
     """
     masks = masks_of(command) or (None,)
+    if command.seed is not None and not 0 <= command.seed < 2**63:
+        raise UsageError(f"--seed is {command.seed}; give a whole number from 0 to 2^63 - 1.")
     for path in (*command.images, *filter(None, masks)):
         if not path.is_file():
             raise ValueError(f"there is no file {path}.")
@@ -127,6 +116,11 @@ def plan(command: PictureCommand) -> list[Job]:
         if mask is not None and upright(mask).size != image.size:
             sizes = "{} x {} pixels, {} {} x {}".format(*upright(mask).size, job.image, *image.size)
             raise ValueError(f"{job.mask} is {sizes}; make the mask the same size as its picture.")
+        if mask is not None and not read_masks(mask)[0].any():
+            where = f"{job.mask} is all black" if job.mask else f"{job.image} is opaque everywhere"
+            raise ValueError(f"{where}, so nothing is to be generated; paint white what should change.")
+    for folder in {job.output.parent for job in jobs}:
+        make_writable(folder)
     return jobs
 
 
@@ -162,51 +156,6 @@ def load(command: PictureCommand):
     return pipe.to(command.device or default_device())
 
 
-def add_loras(pipe, loras: tuple[str, ...]) -> None:
-    """Load LoRAs, each with its weight, into a pipeline without any."""
-    parsed = [parse_lora(text) for text in loras]
-    for i, (path, _) in enumerate(parsed):
-        pipe.load_lora_weights(find_lora(path), adapter_name=f"lora{i}")
-    if parsed:
-        pipe.set_adapters([f"lora{i}" for i in range(len(parsed))], [weight for _, weight in parsed])
-        if pipe.dtype == torch.float32:  # in half precision, small changes would be rounded away
-            pipe.fuse_lora()
-            pipe.unload_lora_weights()  # what is fused stays, and the schedule; the layers around it cost time
-
-
-def open_pipeline(model: str, dtype: torch.dtype = torch.float32):
-    """A pipeline from a folder, a .safetensors file, a hub name, or "picturebook", the model that ships."""
-    quiet()
-    model = byteedit.PICTUREBOOK if model == "picturebook" else model
-    single_file = model.endswith(".safetensors")
-    pipeline = byteedit.ByteEditInpaintPipeline
-    opening = pipeline.from_single_file if single_file else pipeline.from_pretrained
-    pipe = opening(model, dtype=dtype)
-    pipe.vae.to(memory_format=torch.channels_last)  # its convolutions take a fifth less time on a processor
-    return pipe
-
-
-def find_lora(name: str) -> str:
-    """Where a LoRA is: in the package, if one of that name ships, else at that path or hub name."""
-    shipped = Path(byteedit.LORAS) / name
-    return str(shipped) if shipped.is_dir() else name
-
-
-def quiet() -> None:
-    """No bars and remarks of the libraries, which are for developers."""
-    for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
-    logging.getLogger(StableDiffusionSafetyChecker.__module__).setLevel(logging.WARNING)  # why a result is black
-
-
-def default_device() -> str:
-    """The accelerator if there is one, else the processor."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 # One picture
 
 
@@ -223,7 +172,10 @@ def do(command: PictureCommand, pipe, job: Job) -> int:
 
 def read(command: PictureCommand, job: Job) -> tuple[PIL.Image.Image, PIL.Image.Image | None, dict[str, bytes]]:
     """The upright picture, its mask, and its colour profile and EXIF data."""
-    image, tags = as_edited(open_picture(job.image))
+    try:
+        image, tags = as_edited(open_picture(job.image))
+    except ValueError as error:
+        raise ValueError(f"{job.image}: {error}" if str(job.image) not in str(error) else str(error)) from error
     if isinstance(command, MaskedCommand) and command.mask_from_alpha:
         return *split_alpha(image, job.image), tags
     return image, job.mask and open_picture(job.mask), tags
@@ -256,7 +208,7 @@ def open_picture(path: Path) -> PIL.Image.Image:
     try:
         image = PIL.Image.open(path)
         image.load()
-    except (PIL.UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (PIL.UnidentifiedImageError, PIL.Image.DecompressionBombError, OSError, SyntaxError) as error:
         raise ValueError(f"{path} cannot be read as a picture ({error}).") from error
     return image
 

@@ -1,7 +1,8 @@
 """Folders of pictures with captions: listed in metadata.jsonl or metadata.csv, or in a .txt beside each picture.
 
-Metadata are as the `imagefolder` of `datasets` knows them: `file_name`, a caption, and `instances_file_names` for a
-list of masks. They are held in Arrow, a row at the cost of its paths and its caption; pictures are not opened here.
+Metadata are as the `imagefolder` of `datasets` knows them: `file_name`, a caption, `mask_file_name` for a mask of the
+row's own, and `instances_file_names` for a list of masks of objects. They are held in Arrow, a row at the cost of its
+paths and its caption; pictures are not opened here.
 """
 
 import csv
@@ -13,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 from datasets import Dataset
 
-from byteedit.data.images import store
+from byteedit.data.images import Unusable, store
 from byteedit.data.skipped import Skipped
 from byteedit.data.sources import read_json_lines
 
@@ -32,14 +33,21 @@ def find_pictures(folder: Path) -> list[str]:
 
 
 def with_caption(path: str) -> Row:
-    """A row of a picture's path: the caption is what the .txt beside it holds, None without one."""
+    """A row of a picture's path: the caption is what the .txt beside it holds, None without one.
+
+    Raises:
+        Unusable: the caption is not UTF-8.
+    """
     words = Path(path).with_suffix(".txt")
-    caption = words.read_text(encoding="utf-8", errors="replace").strip() if words.is_file() else None
+    try:
+        caption = words.read_text(encoding="utf-8-sig").strip() if words.is_file() else None
+    except UnicodeDecodeError:
+        raise Unusable("caption that is not UTF-8") from None
     return {"image": store(path), "caption": caption}
 
 
 def read_metadata(file: Path, caption: str, skipped: Skipped) -> Dataset:
-    """The rows of metadata.jsonl or metadata.csv, as `image`, `caption`, `instances` and `phrases`, images as paths.
+    """The rows of metadata.jsonl or metadata.csv, as the columns of `EDITS`, pictures as paths.
 
     Lines that are no row, or whose values are of another kind, are counted and left out.
 
@@ -61,7 +69,10 @@ def read_metadata(file: Path, caption: str, skipped: Skipped) -> Dataset:
 
 def _csv(file: Path) -> Iterator[Row]:
     with open(file, encoding="utf-8-sig", newline="") as lines:  # spreadsheets begin with a mark
-        yield from csv.DictReader(lines)
+        try:
+            yield from csv.DictReader(lines)
+        except UnicodeDecodeError:
+            raise ValueError(f"{file} is not UTF-8; save it again as UTF-8.") from None
 
 
 def _rows(lines: Iterator[Row], caption: str, skipped: Skipped) -> Iterator[Row]:
@@ -69,10 +80,11 @@ def _rows(lines: Iterator[Row], caption: str, skipped: Skipped) -> Iterator[Row]
         row = {
             "image": line.get("file_name"),
             "caption": line.get(caption),
+            "mask": line.get("mask_file_name") or None,
             "instances": line.get("instances_file_names") or [],
             "phrases": line.get("phrases") or [],
         }
-        words, lists = [row["image"], row["caption"]], [row["instances"], row["phrases"]]
+        words, lists = [row["image"], row["caption"], row["mask"]], [row["instances"], row["phrases"]]
         if all(isinstance(one, str | None) for one in words) and all(map(_lists_words, lists)):
             yield row
         else:
@@ -86,7 +98,8 @@ def _lists_words(value: Any) -> bool:
 def _tables(rows: Iterator[Row]) -> Iterator[pa.Table]:
     """Tables of some rows each; one at least."""
     text = pa.large_string()
-    schema = pa.schema({"image": text, "caption": text, "instances": pa.list_(text), "phrases": pa.list_(text)})
+    lists = {"instances": pa.list_(text), "phrases": pa.list_(text)}
+    schema = pa.schema({"image": text, "caption": text, "mask": text} | lists)
     yield pa.Table.from_pylist([], schema)
     while some := list(islice(rows, CHUNK)):
         yield pa.Table.from_pylist(some, schema)

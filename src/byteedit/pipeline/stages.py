@@ -160,6 +160,11 @@ class Stages:
         if output_type == "latent":
             return latents, None
         decoded = diffusion.decode(self.vae, latents, generator=generator, **self._decoder_condition(canvas, latents))
+        if not decoded.isfinite().all():
+            raise ValueError(
+                "What the model made has NaN or infinite values, so there is no picture; take float32 or bfloat16 for"
+                " of float16, and look at the weights of LoRAs."
+            )
         decoded, unsafe = self.run_safety_checker(decoded, latents.device, latents.dtype)
         if raw:
             shown = [not found for found in unsafe or [False] * len(decoded)]

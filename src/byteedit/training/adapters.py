@@ -121,7 +121,10 @@ def save_lora(
     Our pipeline takes the `schedule` for its own where the LoRA is loaded; others load the weights all the same.
     """
     layers = {name: value.to(dtype) for name, value in get_peft_model_state_dict(unet, adapter_name=NAME).items()}
-    metadata = {f"unet.{name}": value for name, value in unet.peft_config[NAME].to_dict().items()}
+    metadata = {  # sets, in an order that is always the same
+        f"unet.{name}": sorted(value) if isinstance(value, set) else value
+        for name, value in unet.peft_config[NAME].to_dict().items()
+    }
     StableDiffusionLoraLoaderMixin.write_lora_layers(
         StableDiffusionLoraLoaderMixin.pack_weights(layers, "unet"),
         str(folder),

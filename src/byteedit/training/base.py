@@ -21,7 +21,7 @@ from byteedit.data.edits import Edits, open_edits
 from byteedit.data.images import Unusable
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
-from byteedit.hub import MODEL_NAME
+from byteedit.hub import MODEL_NAME, asked_for
 from byteedit.schedule import Schedule
 from byteedit.training.adapters import (
     LoraSettings,
@@ -128,7 +128,8 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
         if lora and not Path(lora).exists() and not MODEL_NAME.fullmatch(lora):
             raise ValueError(f"{setting} is {lora}, and nothing is there; run the stage that writes it.")
     name = byteedit.PICTUREBOOK if settings.base == "picturebook" else settings.base
-    pipe = ByteEditInpaintPipeline.from_pretrained(name, safety_checker=None, feature_extractor=None)
+    with asked_for("base", name):
+        pipe = ByteEditInpaintPipeline.from_pretrained(name, safety_checker=None, feature_extractor=None)
     channels = pipe.unet.config.in_channels
     if channels != 9:
         raise ValueError(
@@ -138,12 +139,14 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
     pipe.vae.requires_grad_(False)
     pipe.text_encoder.requires_grad_(False)
     add_lora(pipe.unet, settings)
-    if settings.tuned and settings.rank:
-        fill_lora(pipe.unet, settings.tuned)
-    elif settings.tuned:
-        pipe.unet.load_state_dict(UNet2DConditionModel.from_pretrained(settings.tuned).state_dict())
+    with asked_for("tuned", settings.tuned):
+        if settings.tuned and settings.rank:
+            fill_lora(pipe.unet, settings.tuned)
+        elif settings.tuned:
+            pipe.unet.load_state_dict(UNet2DConditionModel.from_pretrained(settings.tuned).state_dict())
     for one in settings.soup:
-        fitting_lora(pipe.unet, one)
+        with asked_for("soup", one):
+            fitting_lora(pipe.unet, one)
     if settings.gradient_checkpointing:
         pipe.unet.enable_gradient_checkpointing()
     return pipe
@@ -225,6 +228,11 @@ def open_held_out(
     """What the settings hold out, as `held_out_batches` gives it; none where that is nothing."""
     if not settings.held_out:
         return []
+    if settings.held_out == settings.data:
+        raise ValueError(
+            f"held_out is {settings.held_out}, as data is, so nothing would be held out; name other rows, such as "
+            f"{settings.data}:validation, or leave it empty."
+        )
     edits = open_data(settings.held_out, settings, skipped)
     return held_out_batches(edits, make_items(pipe, edits, settings, then), settings, skipped)
 

@@ -162,7 +162,9 @@ class Run:
     def kept(self) -> dict[str, dict[str, Tensor]]:
         """What is kept of the run: the best weights where a measure was watched, else the last, averaged if set so."""
         if self.progress.best is not None:
-            flat = load_file(self.best)
+            flat, step = load_file(self.best), self.progress.best_step
+            known = f"Kept are the weights of step {step}, whose watched measure was the best, {self.progress.best:.4g}"
+            self.accelerator.print(f"{known}{'' if step else ': nothing that was learnt was better'}.")
             return {
                 name: {key: flat[f"{name}/{key}"] for key in parameters} for name, parameters in self.trained.items()
             }

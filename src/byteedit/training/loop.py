@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import MISSING, dataclass, fields
 from datetime import timedelta
 from typing import Any
@@ -28,12 +29,13 @@ from diffusers.training_utils import EMAModel
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from byteedit.provenance import make_writable
 from byteedit.training.batches import Batch, Stream
 from byteedit.training.checkpoints import Progress, Run, sharded
 from byteedit.training.journal import Journal
-from byteedit.training.settings import Settings
+from byteedit.training.settings import Settings, check
 
-__all__ = ["Objective", "begin", "check", "train"]
+__all__ = ["Objective", "begin", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -72,15 +74,6 @@ class Update:
     skipped: int = 0  # steps in a row that were none, since the gradient in fp16 was not finite
 
 
-def check(settings: Settings) -> None:
-    """Raise a ValueError where nothing would be learnt with these settings."""
-    for name in ("steps", "batch_size", "accumulate", "keep"):
-        if (value := getattr(settings, name)) < 1:
-            raise ValueError(f"{name} is {value}; give 1 or more.")
-    if not settings.clip > 0:
-        raise ValueError(f"clip is {settings.clip}; give a norm above 0, such as 1, or 1e9 to shorten no gradient.")
-
-
 def begin(settings: Settings, **kwargs) -> Accelerator:
     """The accelerator of a run, and the same seed for all; before models are built. `kwargs` go to `Accelerator`.
 
@@ -88,6 +81,7 @@ def begin(settings: Settings, **kwargs) -> Accelerator:
         ValueError: nothing would be learnt with these settings.
     """
     check(settings)
+    make_writable(settings.output)
     torch.backends.cuda.enable_cudnn_sdp(False)  # NaN gradients in bf16 on Hopper (pytorch/pytorch#196678)
     # accelerate takes several processes without a GPU for one each, unless told that there is none
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # data are fetched while others wait
@@ -143,23 +137,23 @@ def train(
     journal = Journal(accelerator, settings.output, progress.step, settings.steps)
     batches = stream.stream(progress.step * settings.accumulate, settings.steps * settings.accumulate)
     began = time.monotonic() - progress.seconds
-    if validate_first and progress.step == 0:
-        _validate(run, validate, settings, journal)
-    while not _finished(progress, settings):
-        for _ in range(settings.accumulate):
-            _update(accelerator, updates, next(batches), settings.clip, progress.step + 1, journal)
-        for name, ema in run.means.items():
-            ema.step(run.trained[name].values())
-        progress.step, progress.seconds = progress.step + 1, time.monotonic() - began
-        journal.advance()
-        if _due(progress, settings, settings.log_every):
-            rates = {"minutes": progress.seconds / 60, "lr": updates[0].scheduler.get_last_lr()[0]}
-            journal.write(progress.step, rates | journal.means())
-        if validate and _due(progress, settings, settings.validate_every):
+    with closing(journal):
+        if validate_first and progress.step == 0:
             _validate(run, validate, settings, journal)
-        if _due(progress, settings, settings.checkpoint_every) or _finished(progress, settings):
-            run.save()
-    journal.close()
+        while not _finished(progress, settings):
+            for _ in range(settings.accumulate):
+                _update(accelerator, updates, next(batches), settings.clip, progress.step + 1, journal)
+            for name, ema in run.means.items():
+                ema.step(run.trained[name].values())
+            progress.step, progress.seconds = progress.step + 1, time.monotonic() - began
+            journal.advance()
+            if _due(progress, settings, settings.log_every):
+                rates = {"minutes": progress.seconds / 60, "lr": updates[0].scheduler.get_last_lr()[0]}
+                journal.write(progress.step, rates | journal.means())
+            if validate and _due(progress, settings, settings.validate_every):
+                _validate(run, validate, settings, journal)
+            if _due(progress, settings, settings.checkpoint_every) or _finished(progress, settings):
+                run.save()
     return run.kept()
 
 

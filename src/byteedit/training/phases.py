@@ -9,6 +9,7 @@ Sources: ByteEdit (arXiv 2404.04860), "Accelerate"; the phase of 4 steps as UniF
 import logging
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -41,9 +42,9 @@ from byteedit.training.base import (
 from byteedit.training.boost import PeflSettings, open_features, open_rewards, spaced
 from byteedit.training.checkpoints import sharded
 from byteedit.training.fast import Adversarial, AdversarialSettings, Numbered
-from byteedit.training.loop import check, train
+from byteedit.training.loop import train
 from byteedit.training.reward import RewardSettings
-from byteedit.training.settings import changed
+from byteedit.training.settings import changed, check
 from byteedit.training.streams import open_batches
 from byteedit.training.towers import build
 from byteedit.training.watching import HeldOut, Judge, keep_sheet
@@ -165,6 +166,17 @@ def _follow(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> None:
     pipe.scheduler = rollout_scheduler(pipe.scheduler)
 
 
+def _begun(pipe: ByteEditInpaintPipeline, discriminator: CoherenceReward, settings: FastSettings) -> dict[str, str]:
+    """A digest of the weights that the phase before kept, if there was one: with others, a run does not go on."""
+    if not settings.before:
+        return {}
+    told = sha256()
+    for model in (pipe.unet, discriminator):
+        for name, value in sorted(model.named_parameters()):
+            told.update(name.encode() + value.detach().numpy().tobytes() if value.requires_grad else b"")
+    return {"weights of the phase before": told.hexdigest()[:12]}
+
+
 def open_models(settings: FastSettings, kept: Kept | None = None) -> tuple[ByteEditInpaintPipeline, CoherenceReward]:
     """The pipeline that a phase tunes and its discriminator, on the CPU, as the phase before `kept` them.
 
@@ -235,7 +247,7 @@ def fit(
         settings,
         validate=validate if watched else None,
         validate_first=watched,
-        data=edits.extent(),
+        data=edits.extent() | _begun(pipe, discriminator, settings),
     )
     skipped.report()
     # What is written may be a `share` of what was learnt; the next phase goes on from all of it, which is `kept`.

@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
-__all__ = ["Settings", "changed", "read"]
+__all__ = ["Settings", "changed", "check", "read"]
 
 Kind = TypeVar("Kind")
 
@@ -83,6 +83,15 @@ class Settings:
         return {name: getattr(self, name) for name in names}
 
 
+def check(settings: Settings) -> None:
+    """Raise a ValueError where nothing would be learnt with these settings."""
+    for name in ("steps", "batch_size", "accumulate", "keep"):
+        if (value := getattr(settings, name)) < 1:
+            raise ValueError(f"{name} is {value}; give 1 or more.")
+    if not settings.clip > 0:
+        raise ValueError(f"clip is {settings.clip}; give a norm above 0, such as 1, or 1e9 to shorten no gradient.")
+
+
 def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
     """Settings of `kind` from a YAML file of its fields, with `name=value` overrides, values in YAML.
 
@@ -113,7 +122,12 @@ def _said(preset: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
 
     if preset in before:
         raise ValueError(f"{before[0]} is like {', which is like '.join(map(str, (*before[1:], preset)))}.")
-    values = yaml.safe_load(preset.read_text())
+    try:
+        values = yaml.safe_load(preset.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{preset} is no YAML ({' '.join(str(error).split())}).") from error
+    if not isinstance(values, dict) or not isinstance(values.get("like", ""), str):
+        raise ValueError(f"{preset} holds no settings; write a name and its value on each line, as in lr: 1e-4.")
     like = values.pop("like", None)
     return _said(preset.parent / like, (*before, preset)) | values if like else values
 
@@ -137,6 +151,10 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
         raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, get_args(kind)))}.")
     if get_origin(kind) is tuple and isinstance(value, str):
         raise ValueError(f"{name} is {value!r}, expected a list, such as [{value}].")
+    if kind is Path and not (value and isinstance(value, str | Path)):
+        raise ValueError(f"{name} is {value!r}, expected a path.")
+    if get_origin(kind) is dict and not isinstance(value, dict):
+        raise ValueError(f"{name} is {value!r}, expected names with values, as in {{name: value}}.")
     if kind is bool and not isinstance(value, bool):
         raise ValueError(f"{name} is {value!r}, expected true or false.")
     if float in get_args(kind) and isinstance(value, dict):

@@ -79,6 +79,9 @@ def _parse(line: str, where: str, folder: Path) -> StudyCase:
         raise ValueError(f"{where}: the id {name!r} is no plain file name; take out slashes.")
     if task not in ("", *TASKS):
         raise ValueError(f"{where}: the task is {task!r}; it must be one of {', '.join(TASKS)}, or left out.")
+    for key in ("image", "mask", "prompt"):
+        if not isinstance(row.get(key) or "", str):
+            raise ValueError(f"{where}: {key} is {row[key]!r}; expected words.")
     image, mask = (folder / row[key] if row.get(key) else None for key in ("image", "mask"))
     return StudyCase(id=name, task=task, prompt=row.get("prompt") or "", image=image, mask=mask)
 

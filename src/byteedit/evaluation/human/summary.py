@@ -39,6 +39,8 @@ def summarise(study: Study, min_attention: float = 0.0) -> dict:
     answers = latest(written)
     kept, left_out = trusted(study, answers, min_attention)
     if not kept:
+        if left_out:
+            raise ValueError(f"all {len(left_out)} raters passed less than {min_attention:g} of their checks.")
         raise ValueError(f"{study.folder} has no answers to count; let someone answer it first.")
     figures = {"gsb": _compared, "scores": _marked, "best-worst": _picked}[study.settings.kind]
     return plain(

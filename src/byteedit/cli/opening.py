@@ -1,0 +1,73 @@
+"""The pipeline that a command opens: a model, its LoRAs, quietly, on a device."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import diffusers
+import torch
+import transformers
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+
+import byteedit
+from byteedit.cli.pictures import parse_lora
+from byteedit.hub import asked_for
+
+__all__ = ["add_loras", "default_device", "default_loras", "open_pipeline", "quiet"]
+
+ACCELERATED = {"edit": "fast4", "outpaint": "fast8"}
+"""What makes the model that ships fast, if it ships. Beyond the border 8 steps put more of what a prompt names."""
+
+
+def default_loras(model: str, outpaint: bool = False) -> tuple[str, ...]:
+    """The LoRAs of a model for which none were asked for: accelerated weights for the one that ships, if they do."""
+    name = ACCELERATED["outpaint" if outpaint else "edit"]
+    return (name,) if model == "picturebook" and (Path(byteedit.LORAS) / name).is_dir() else ()
+
+
+def add_loras(pipe, loras: tuple[str, ...]) -> None:
+    """Load LoRAs, each with its weight, into a pipeline without any."""
+    parsed = [parse_lora(text) for text in loras]
+    for i, (path, _) in enumerate(parsed):
+        with warnings.catch_warnings(), asked_for("LoRA", path):
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are meant
+            pipe.load_lora_weights(find_lora(path), adapter_name=f"lora{i}")
+    if parsed:
+        pipe.set_adapters([f"lora{i}" for i in range(len(parsed))], [weight for _, weight in parsed])
+        if pipe.dtype == torch.float32:  # in half precision, small changes would be rounded away
+            pipe.fuse_lora()
+            pipe.unload_lora_weights()  # what is fused stays, and the schedule; the layers around it cost time
+
+
+def open_pipeline(model: str, dtype: torch.dtype = torch.float32):
+    """A pipeline from a folder, a .safetensors file, a hub name, or "picturebook", the model that ships."""
+    quiet()
+    model = byteedit.PICTUREBOOK if model == "picturebook" else model
+    single_file = model.endswith(".safetensors")
+    pipeline = byteedit.ByteEditInpaintPipeline
+    opening = pipeline.from_single_file if single_file else pipeline.from_pretrained
+    with asked_for("model", model):
+        pipe = opening(model, dtype=dtype)
+    pipe.vae.to(memory_format=torch.channels_last)  # its convolutions take a fifth less time on a processor
+    return pipe
+
+
+def find_lora(name: str) -> str:
+    """Where a LoRA is: in the package, if one of that name ships, else at that path or hub name."""
+    shipped = Path(byteedit.LORAS) / name
+    return str(shipped) if shipped.is_dir() else name
+
+
+def quiet() -> None:
+    """No bars and remarks of the libraries, which are for developers."""
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+    logging.getLogger(StableDiffusionSafetyChecker.__module__).setLevel(logging.WARNING)  # why a result is black
+
+
+def default_device() -> str:
+    """The accelerator if there is one, else the processor."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
