@@ -4,6 +4,7 @@ Shared by the stages that tune a UNet. What is learnt is theirs. Autoencoder and
 UNet, what requires a gradient is trained. It must have 9 channels, to see the mask and the masked picture.
 """
 
+import logging
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -51,6 +52,9 @@ __all__ = [
     "training_scheduler",
     "write",
 ]
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -229,9 +233,11 @@ def open_held_out(
     if not settings.held_out:
         return []
     if settings.held_out == settings.data:
-        raise ValueError(
-            f"held_out is {settings.held_out}, as data is, so nothing would be held out; name other rows, such as "
-            f"{settings.data}:validation, or leave it empty."
+        logger.warning(
+            "held_out is %s, as data is, so nothing is held out, and no measure says anything of other rows; name "
+            "some, such as %s:validation.",
+            settings.held_out,
+            settings.data,
         )
     edits = open_data(settings.held_out, settings, skipped)
     return held_out_batches(edits, make_items(pipe, edits, settings, then), settings, skipped)
