@@ -15,11 +15,13 @@ from test_cli_pictures import EDIT, folder  # noqa: F401
         (("out.png", "photo.png/within/out.png"), "nothing can be written to photo.png/within"),
         (("mask.png", "black.png"), "black.png is all black, so nothing is to be generated"),
         (("mask.png", "clear.png"), "clear.png is all black"),
+        (("--mask mask.png", "--mask-from-alpha"), "photo.png is opaque everywhere"),
         (("photo.png", "float.tif"), "float.tif: A PIL image of mode F"),
         (("--prompt", "--seed 99999999999999999999 --prompt"), "--seed is 99999999999999999999; give a whole number"),
     ],
 )
 def test_what_cannot_come_out_is_said_before_a_model_is_opened(folder, capsys, monkeypatch, change, words):  # noqa: F811
+    Image.open("photo.png").convert("RGBA").save("photo.png")
     Image.new("L", (70, 50)).save("black.png")
     Image.new("RGBA", (70, 50), (255, 255, 255, 0)).save("clear.png")  # nothing is painted there
     Image.new("F", (70, 50)).save("float.tif")

@@ -117,8 +117,9 @@ def plan(command: PictureCommand) -> list[Job]:
             sizes = "{} x {} pixels, {} {} x {}".format(*upright(mask).size, job.image, *image.size)
             raise ValueError(f"{job.mask} is {sizes}; make the mask the same size as its picture.")
         if mask is not None and not read_masks(mask)[0].any():
-            where = f"{job.mask} is all black" if job.mask else f"{job.image} is opaque everywhere"
-            raise ValueError(f"{where}, so nothing is to be generated; paint white what should change.")
+            if job.mask is None:
+                raise ValueError(f"{job.image} is opaque everywhere, so nothing is to be generated; give --mask FILE.")
+            raise ValueError(f"{job.mask} is all black, so nothing is to be generated; paint white what should change.")
     for folder in {job.output.parent for job in jobs}:
         make_writable(folder)
     return jobs

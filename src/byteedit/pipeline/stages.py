@@ -162,8 +162,8 @@ class Stages:
         decoded = diffusion.decode(self.vae, latents, generator=generator, **self._decoder_condition(canvas, latents))
         if not decoded.isfinite().all():
             raise ValueError(
-                "What the model made has NaN or infinite values, so there is no picture; take float32 or bfloat16 for"
-                " of float16, and look at the weights of LoRAs."
+                "What the model made has NaN or infinite values, so there is no picture. If it is in float16, take bfloat16"
+                " or float32; if it has LoRAs, look at their weights."
             )
         decoded, unsafe = self.run_safety_checker(decoded, latents.device, latents.dtype)
         if raw:

@@ -173,7 +173,8 @@ def _begun(pipe: ByteEditInpaintPipeline, discriminator: CoherenceReward, settin
     told = sha256()
     for model in (pipe.unet, discriminator):
         for name, value in sorted(model.named_parameters()):
-            told.update(name.encode() + value.detach().numpy().tobytes() if value.requires_grad else b"")
+            if value.requires_grad:
+                told.update(name.encode() + value.detach().cpu().float().numpy().tobytes())
     return {"weights of the phase before": told.hexdigest()[:12]}
 
 
