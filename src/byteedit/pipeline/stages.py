@@ -162,8 +162,8 @@ class Stages:
         decoded = diffusion.decode(self.vae, latents, generator=generator, **self._decoder_condition(canvas, latents))
         if not decoded.isfinite().all():
             raise ValueError(
-                "What the model made has NaN or infinite values, so there is no picture. If it is in float16, take bfloat16"
-                " or float32; if it has LoRAs, look at their weights."
+                "What the model made has NaN or infinite values: no picture. In float16, take bfloat16 or float32; with"
+                " LoRAs, look at their weights."
             )
         decoded, unsafe = self.run_safety_checker(decoded, latents.device, latents.dtype)
         if raw:
