@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from datasets import concatenate_datasets
 
 from byteedit.rewards import PreferenceReward
 from byteedit.training.loop import begin
@@ -104,3 +105,14 @@ def test_a_measure_that_does_not_exist_is_refused_before_the_first_step(tmp_path
     with pytest.raises(ValueError, match="watch is 'pair_accuracy'; the validation measures pixel_auc, loss"):
         fit(begin(settings, cpu=True), coherence(), coherence_rows(8), coherence_rows(4), settings)
     assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_pictures_of_several_sizes_are_said_and_cut_where_that_is_asked(tmp_path):
+    rows = concatenate_datasets([coherence_rows(8), coherence_rows(8, size=24)])
+    settings = settings_for(tmp_path / "all", "coherence", steps=2)
+    with pytest.raises(
+        ValueError, match=r"image is \(3, .*\) in one row and \(3, .*\) in another; make them of one size"
+    ):
+        fit(begin(settings, cpu=True), coherence(), rows, rows, settings)
+    cut = settings_for(tmp_path / "cut", "coherence", steps=2, crop=16)
+    assert fit(begin(cut, cpu=True), coherence(), rows, rows, cut).keys() == {"pixel_auc", "loss"}

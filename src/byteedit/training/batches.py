@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.random import Generator
+from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
-__all__ = ["Batch", "Batches", "Stream", "order"]
+__all__ = ["Batch", "Batches", "Stream", "order", "together"]
 
 Batch = dict[str, Any]
 Row = dict[str, Any]
@@ -33,6 +34,22 @@ def order(seed: int, epoch: int, rows: int) -> np.ndarray:  # (rows,) int
     return np.random.default_rng((seed, epoch)).permutation(rows)
 
 
+def together(rows: list[Row]) -> Batch:
+    """Rows as one batch.
+
+    Raises:
+        ValueError: tensors of one name are of several shapes.
+    """
+    for name in rows[0]:
+        shapes = {tuple(row[name].shape) for row in rows if isinstance(row[name], Tensor)}
+        if len(shapes) > 1:
+            one, other = sorted(shapes)[:2]
+            raise ValueError(
+                f"{name} is {one} in one row and {other} in another; make them of one size (of R_g: crop)."
+            )
+    return default_collate(rows)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batches:
     """Batches of a data set, shuffled each epoch; rows that do not fill a batch of all processes are left out.
@@ -44,7 +61,7 @@ class Batches:
     dataset: Sequence[Row]
     prepare: Callable[[Row, Generator], Row]  # reads and augments a row, with random numbers from the generator only
     batch_size: int
-    collate: Callable[[list[Row]], Batch] = default_collate
+    collate: Callable[[list[Row]], Batch] = together
     seed: int = 0
     process: int = 0
     processes: int = 1

@@ -18,7 +18,7 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from numpy.random import Generator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset, default_collate
+from torch.utils.data import DataLoader, Subset
 from tyro.conf import Fixed
 
 from byteedit.data.images import Unusable
@@ -27,7 +27,7 @@ from byteedit.image import to_tensor
 from byteedit.rewards import CoherenceReward, PreferenceReward
 from byteedit.rewards.pixels import read
 from byteedit.training.augment import UNCHANGED, Augmentation
-from byteedit.training.batches import Batch, Batches, Row, order
+from byteedit.training.batches import Batch, Batches, Row, order, together
 from byteedit.training.checkpoints import sharded
 from byteedit.training.freezing import freeze
 from byteedit.training.loop import Objective, train
@@ -275,7 +275,7 @@ def _loader(accelerator: Accelerator, stage: Preference | Coherence, rows, setti
 
 
 def _collate(prepare, rows: list[Row]) -> Batch:
-    return default_collate([prepare(row, np.random.default_rng(0)) for row in rows])
+    return together([prepare(row, np.random.default_rng(0)) for row in rows])
 
 
 @torch.no_grad()
