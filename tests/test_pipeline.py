@@ -77,6 +77,7 @@ def test_soft_masks_blend(pipe, scene):
     assert np.abs(result - expected).max() <= 1
     changed = np.abs(full - np.asarray(image))[16:48, 20:52].reshape(32, 4, 8, 3).mean((0, 2, 3))
     assert changed.min() > 10  # under each grey there is something to blend
+    assert len(np.unique(np.abs(result - np.asarray(image, float)).mean(axis=-1)[20, 12:52:8])) == 5
 
 
 # Modes and orientation

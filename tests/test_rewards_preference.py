@@ -9,8 +9,10 @@ from huggingface_hub import HfApi, ModelCard
 from PIL import Image
 from transformers import AutoModel, BertTokenizer, BlipConfig, BlipForImageTextRetrieval, BlipVisionConfig
 
+from byteedit.hub import UNREACHABLE
 from byteedit.image import read_pictures, to_tensor
 from byteedit.rewards import PreferenceReward, PreferenceRewardConfig
+from byteedit.rewards.opening import open_reward
 from byteedit.rewards.pixels import centre, fit, normalize, read, scaled
 
 PROMPTS = ["a red boat on the lake", "a tree", "two green boat by the house"]
@@ -228,3 +230,12 @@ def test_sizes_are_rounded_as_torchvision_does(size, target, corner):
 def test_images_are_normalised_as_clip_wants_them():
     grey = normalize(torch.zeros(1, 3, 1, 1), (0.4, 0.5, 0.6), (0.1, 0.2, 0.5)).flatten()
     torch.testing.assert_close(grey, torch.tensor([1.0, 0.0, -0.2]))
+
+
+def test_a_reward_that_the_hub_cannot_be_asked_for_is_named(monkeypatch):
+    def unreachable(*_, **__):
+        raise UNREACHABLE[0]("[Errno -2] Name or service not known")
+
+    monkeypatch.setattr("byteedit.rewards.opening.PreTrainedConfig.get_config_dict", unreachable)
+    with pytest.raises(ValueError, match=r"there is no reward at owner/name: .*Name or service not known"):
+        open_reward("owner/name")

@@ -14,7 +14,7 @@ from huggingface_hub import HfApi, ModelCard, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
 
-__all__ = ["MODEL_NAME", "asked_for", "push", "write_card"]
+__all__ = ["MODEL_NAME", "UNREACHABLE", "asked_for", "push", "write_card"]
 
 MODEL_NAME = re.compile(r"([\w-]+/)?[\w.-]+")
 """What may be a model's name on the hub, name or owner/name; what is not must be a place on this machine."""

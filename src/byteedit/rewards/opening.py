@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import PreTrainedConfig
 
 import byteedit
-from byteedit.hub import MODEL_NAME
+from byteedit.hub import MODEL_NAME, UNREACHABLE
 from byteedit.rewards.clip import PICKSCORE, CLIPReward
 from byteedit.rewards.coherence import CoherenceReward, CoherenceRewardConfig
 from byteedit.rewards.preference import PreferenceReward, PreferenceRewardConfig
@@ -41,7 +41,7 @@ def open_reward(name: str) -> PreferenceReward | CoherenceReward | CLIPReward:
         raise ValueError(f"there is no reward at {name}; name a folder that is there, or a hub name, owner/name.")
     try:
         config, _ = PreTrainedConfig.get_config_dict(name)
-    except OSError as error:
+    except UNREACHABLE as error:
         raise ValueError(f"there is no reward at {name}: {str(error).splitlines()[0]}") from error
     kind = config.get("model_type")
     if kind not in CLASSES:
