@@ -80,6 +80,20 @@ def test_a_program_gets_the_command_line_s_picture_with_its_record(address, fold
     client.close()
 
 
+def test_calls_that_overlap_keep_each_other_s_uploads_and_results(address, folder):
+    from gradio_client import handle_file
+
+    client, photo = client_of(address), handle_file("photo.png")
+    asked = {"image": photo, "mask": handle_file("mask.png"), "prompt": "", "api_name": "/make"}
+    paths = [job.result() for job in [client.submit(seed=seed, **asked) for seed in (1, 2, 3)]]
+    assert [read_record(Path(path)).settings["seed"] for path in paths] == [1, 2, 3]
+    left = {path.name for path in left_on_disk(folder)}
+    assert left == {Path(path).name for path in paths}  # nothing but answers
+    alone = client.predict(image=photo, mask=photo, prompt="", task="edit", api_name="/make")  # one file as both
+    assert Image.open(alone).size == (70, 50)
+    client.close()
+
+
 def test_outpainting_and_errors_in_words(address):
     from gradio_client import handle_file
 
@@ -138,6 +152,15 @@ def test_the_handler_answers_as_the_docs_say(address, folder):
     assert handler({"inputs": alone})["error"].startswith("The mask is missing")
     assert handler({"inputs": "a boat"})["error"].startswith("`inputs` must be an object with an image in base64")
     assert handler({"inputs": alone, "parameters": {"stpes": 2}})["error"].startswith("'stpes' is not known; there are")
+    for inputs, parameters, error in [
+        ({"image": 123}, {}, "image is 123; give text."),
+        ({"image": "no base64!"}, {}, "image is not base64; give a file's bytes in it."),
+        (alone, {"seed": [1]}, "seed is [1]; give a number."),
+        (alone, {"shape": 5}, "shape is 5; give text."),
+    ]:
+        assert handler({"inputs": inputs, "parameters": parameters}) == {"error": error}
+    address = {name: f"data:image/png;base64,{names['data']['inputs'][name]}" for name in ("image", "mask")}
+    assert "image" in handler({"inputs": address})
 
 
 @pytest.mark.parametrize("space", ["byteedit", "feedback"])

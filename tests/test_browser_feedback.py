@@ -29,7 +29,7 @@ class Rater:
         self.ready()
 
     def ready(self):
-        self.page.wait_for_selector("#stage:not(.loading) .picture img, #pausing:not([hidden])")
+        self.page.wait_for_selector("#stage:not(.loading, .settling) .picture img, #pausing:not([hidden])")
 
     def press(self, *keys):
         for key in keys:
@@ -111,6 +111,7 @@ def test_going_back_and_changing_a_vote(chromium, tmp_path):
         ann.page.click("#resume")
         ann.press("1", "2")
         ann.page.click("#back")
+        ann.ready()
         ann.page.click("figure:nth-child(3) >> text=Best")
         ann.status("best 3, worst 2")
     assert list(thoughts(study).values()) == [
@@ -191,6 +192,39 @@ def test_a_lost_connection_loses_no_answer_even_over_a_reload(chromium, tmp_path
         ann.page.evaluate("dispatchEvent(new Event('online'))")
         ann.status("Last: ")
     assert [value["overall"] for value in thoughts(study).values()] == ["left", "right"]
+
+
+def test_a_double_click_answers_one_question(chromium, tmp_path):
+    study = make_study(tmp_path, "gsb", count=6)
+    with people(chromium, study, "Ann") as [ann]:
+        ann.page.locator(".choice").first.dblclick()
+        ann.ready()
+        assert ann.count() == "1 of 6"
+        ann.page.keyboard.press("ArrowLeft")
+        ann.page.keyboard.press("ArrowLeft")  # before anyone can have seen the next one
+        ann.ready()
+        assert ann.count() == "2 of 6"
+    assert len(read_answers(study, Skipped())) == 2
+
+
+def test_who_comes_next_in_a_browser_sends_what_is_left_and_is_not_taken_for_who_was_there(chromium, tmp_path):
+    study = make_study(tmp_path, "gsb", count=4, raters=2, votes=2)
+    with people(chromium, study, "Ann") as [ann]:
+        ann.page.wait_for_load_state("networkidle")
+        ann.page.route("**/api/answers", lambda route: route.abort())
+        ann.press("ArrowLeft", "p")
+        ann.page.wait_for_selector("text=Keep this page open until the answers are sent")
+        ann.page.unroute("**/api/answers")
+        ann.page.click("#leave")
+        ann.page.wait_for_selector("#welcome:not([hidden])")
+        assert ann.page.input_value("#name") == ""
+        ann.page.fill("#name", "Bob")
+        ann.page.keyboard.press("Enter")
+        ann.press("ArrowRight")
+        ann.status("Last: ")
+    assert sorted((rater, value["overall"]) for (rater, _), value in thoughts(study).items()) == [
+        ("ann", "left"), ("bob", "right"),
+    ]  # fmt: skip
 
 
 def test_pictures_that_do_not_come_cannot_be_judged(chromium, tmp_path):

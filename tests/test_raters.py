@@ -55,6 +55,39 @@ def test_who_changes_their_mind_is_counted_once_and_both_answers_are_kept(study)
     assert len(latest(written)) == 2
 
 
+def test_a_place_is_free_again_a_day_after_who_took_it_has_answered_nothing(study):
+    for name in ("Ann", "Bob", "Cid"):
+        join(study, name)
+    bob = study.folder / "answers" / "bob.jsonl"
+    head = json.loads(bob.read_text())
+    assert head["place"] == 1
+    bob.write_text(json.dumps(head | {"joined": "2020-01-01T00:00:00+00:00"}) + "\n")
+    assert join(study, "Dan").questions == join(study, "Bob").questions
+    ann = study.folder / "answers" / "ann.jsonl"
+    ann.write_text(json.dumps(json.loads(ann.read_text()) | {"joined": "2020-01-01T00:00:00+00:00"}) + "\n")
+    rater = join(study, "Ann")
+    rater.record(number(0), rater.questions[0].id, LEFT)  # who has answered keeps the place
+    cid = study.folder / "answers" / "cid.jsonl"
+    cid.unlink()
+    assert [json.loads((study.folder / "answers" / f"{join(study, name).key}.jsonl").read_text())["place"]
+            for name in ("Eve", "Fay")] == [0, 1]  # fmt: skip
+
+
+def test_a_file_without_a_head_keeps_nobody_else_out(study):
+    folder = study.folder / "answers"
+    (folder / "carl.jsonl").write_bytes(b"")
+    (folder / "dora.jsonl").write_bytes(b"torn\n")
+    assert join(study, "Ann").progress().total == 8
+    assert join(study, "Carl").progress().total == 8
+    with pytest.raises(ValueError, match=r"dora\.jsonl does not begin as a rater's answers do"):
+        join(study, "Dora")
+
+
+def test_a_name_of_long_letters_fits_into_a_file_s_name(study):
+    name = "\N{GOTHIC LETTER AHSA}" * 60
+    assert join(study, name).record(number(0), join(study, name).questions[0].id, LEFT)
+
+
 def test_an_answer_that_is_sent_twice_is_kept_once(study):
     ann = join(study, "Ann")
     question = ann.questions[0]

@@ -77,6 +77,17 @@ def test_good_same_bad(folder, capsys):
     assert poor["preferred"]["n"] == poor["images_good"] + poor["images_bad"] <= 6
     assert all(row["checks_passed"] == row["checks"] == 2 and row["median_seconds"] == 2 for row in summary["raters"])
     assert all(row["alpha"] > 0.2 and row["judged_twice"] == 12 for row in summary["agreement"])
+    twice = defaultdict(list)
+    for (_, id), value in given.items():
+        if study.questions[id].damaged is None:
+            twice[study.questions[id].task, id].append(value["overall"])
+    for row in summary["agreement"]:
+        pairs = [one == other for (task, _), (one, other) in twice.items() if task == row["task"]]
+        assert row["same"]["value"] == pytest.approx(np.mean(pairs)) and row["same"]["n"] == len(pairs) == 12
+    sides = [value["overall"] for (_, id), value in given.items() if study.questions[id].damaged is None]
+    left = summary["answers"]["left_side"]
+    assert left["value"] == pytest.approx(sides.count("left") / (sides.count("left") + sides.count("right")))
+    assert left["n"] <= 12  # images, not votes
 
 
 def test_scores_from_1_to_5(folder, capsys):
@@ -177,7 +188,9 @@ def test_the_report_is_a_page_with_every_formula_named(folder, capsys):
     assert written["answers"]["left_out"] == {"torn line": 1}
     rows = page.splitlines()
     table = [row for row in rows if row.startswith("|")]
-    assert {row.count("|") for row in table} == {14, 5, 6}
+    assert {row.count("|") for row in table} == {14, 6}
+    assert "| task | axis | judged twice or more | pairs of votes the same | Krippendorff's alpha, ordinal |" in table
+    assert "Below 10 a bootstrapped interval is too short" in page
 
 
 def test_who_fails_the_checks_can_be_left_out(folder, capsys):

@@ -8,6 +8,7 @@ from byteedit.app.line import Line
 from byteedit.app.settings import Settings
 
 INPUTS = {"image", "mask", "prompt", "negative_prompt", "task"}
+WORDS = {"shape", "anchor"}
 PARAMETERS = {"seed", "steps", "guidance_scale", "shape", "anchor", "left", "right", "top", "bottom"}
 
 
@@ -38,5 +39,19 @@ def arguments(data: dict[str, Any]) -> dict[str, Any]:
     for given, known in ((inputs, INPUTS), (parameters, PARAMETERS)):
         if unknown := sorted(set(given) - known):
             raise ValueError(f"{unknown[0]!r} is not known; there are {', '.join(sorted(known))}.")
-    files = {name: base64.b64decode(inputs[name]) for name in ("image", "mask") if inputs.get(name)}
+    for name, value in inputs.items():
+        if not isinstance(value, str | None):
+            raise ValueError(f"{name} is {value!r}; give text.")
+    for name, value in parameters.items():
+        if isinstance(value, bool) or not isinstance(value, (str if name in WORDS else int | float) | None):
+            raise ValueError(f"{name} is {value!r}; give {'text' if name in WORDS else 'a number'}.")
+    files = {name: decoded(name, inputs[name]) for name in ("image", "mask") if inputs.get(name)}
     return {name: inputs[name] for name in ("prompt", "negative_prompt", "task") if name in inputs} | files | parameters
+
+
+def decoded(name: str, text: str) -> bytes:
+    """A file's bytes from base64, or from a data address of it."""
+    try:
+        return base64.b64decode("".join(text.removeprefix("data:").rpartition(";base64,")[2].split()), validate=True)
+    except ValueError:
+        raise ValueError(f"{name} is not base64; give a file's bytes in it.") from None

@@ -6,15 +6,15 @@ Every error leaves here as one sentence for the visitor (`wording`); what is sho
 import secrets
 import shutil
 import tempfile
-from hashlib import sha256
+from html import escape
 from pathlib import Path
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 import byteedit
 from byteedit.app import examples
 from byteedit.app.answering import answer, check_bounds, extension, result_of
+from byteedit.app.files import own_folder, put, taken
 from byteedit.app.line import Line
 from byteedit.app.making import Made, make, open_model
 from byteedit.app.photo import Photo, alpha_mask, data_address, mask_copy, open_bounded, painted_mask, read_photo
@@ -42,7 +42,7 @@ class Events:
     def which_model(self, model: str) -> str:
         """Which model is at work, and how to name a bigger one."""
         if model != "picturebook":
-            return f"<p>The model <b>{model}</b> is at work.</p>"
+            return f"<p>The model <b>{escape(model)}</b> is at work.</p>"
         return (
             "<p>The small <b>demo model</b> is at work; it knows drawings of balloons, houses and boats. For"
             " photographs, name a bigger one: <code>byteedit app --model"
@@ -271,29 +271,3 @@ def number(name: str, text: str | None, kind: type = int) -> int | float | None:
         whole = "a whole number" if kind is int else "a number"
         raise ValueError(f"{name} is {text!r}; give {whole} from 0 on, or leave it empty.")
     return value
-
-
-def taken(path: str | None, what: str) -> tuple[bytes, str]:
-    """Content and name of an uploaded file, which is then removed from the disk."""
-    if path is None:
-        raise ValueError(f"The {what} is missing; give a picture file.")
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ValueError("The upload is gone; please send it again.") from None
-    Path(path).unlink(missing_ok=True)
-    return content, Path(path).name
-
-
-def own_folder(request: gr.Request) -> Path:
-    """Where a visitor's downloads lie until the visitor leaves."""
-    return Path(get_upload_folder()) / f"byteedit-{sha256(request.session_hash.encode()).hexdigest()}"
-
-
-def put(request: gr.Request, name: str, content: bytes) -> str:
-    """A file in the visitor's own folder; what was there before is removed."""
-    folder = own_folder(request)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / name).write_bytes(content)
-    return str(folder / name)

@@ -5,7 +5,6 @@ never learn whose a picture is: neither systems nor cases nor attention checks a
 """
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -98,7 +97,7 @@ class _Endpoint:
         if fields["study"] != self.token:
             raise HTTPException(409, "This page belongs to another study. Reload it.")
         seconds = fields["seconds"]
-        if seconds is not None and not (math.isfinite(seconds) and 0 <= seconds <= LONGEST):
+        if isinstance(seconds, bool) or (seconds is not None and not 0 <= seconds <= LONGEST):
             raise ValueError(f"seconds is {seconds}; expected a number from 0 to {LONGEST}.")
         return JSONResponse({"new": await run_in_threadpool(self._record, fields)})
 

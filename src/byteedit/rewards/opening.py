@@ -45,5 +45,8 @@ def open_reward(name: str) -> PreferenceReward | CoherenceReward | CLIPReward:
         raise ValueError(f"there is no reward at {name}: {str(error).splitlines()[0]}") from error
     kind = config.get("model_type")
     if kind not in CLASSES:
-        raise ValueError(f"{name} is of the type {kind}; a reward is one of {', '.join(CLASSES)}.")
+        what = f"is of the type {kind}" if kind else "has no config of a reward"
+        raise ValueError(
+            f"{name} {what}; a reward is one of {', '.join(CLASSES)}, and a training's lies in its reward/."
+        )
     return CLIPReward.pickscore() if name == PICKSCORE else CLASSES[kind].from_pretrained(name)

@@ -7,7 +7,7 @@ be served by several processes. A name is all that a rater is known by. No app h
 import json
 import unicodedata
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from byteedit.data.skipped import Skipped
@@ -18,6 +18,7 @@ from byteedit.provenance import write_atomically
 __all__ = ["Progress", "Rater", "join", "rater_key"]
 
 LONGEST = 60  # characters of a name; 4 bytes each fit into a file's name
+PATIENCE = timedelta(days=1)  # for which a place is kept for one who joined and has answered nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,27 +49,46 @@ def rater_key(name: str) -> str:
 def join(study: Study, name: str) -> "Rater":
     """The rater of that name, who goes on where they were. One who is new gets the place that the fewest have taken.
 
+    A place is taken by who answers from it, and for a day by who has only joined.
+
     Raises:
-        ValueError: the name is not usable.
+        ValueError: the name is not usable, or what is kept under it cannot be read.
     """
     key = rater_key(name)
     file = study.folder / "answers" / f"{key}.jsonl"
     with lock(study):
-        if not file.exists():
-            taken = [_place(other) for other in (study.folder / "answers").glob("*.jsonl")]
+        if not file.exists() or not file.stat().st_size:
+            taken = [_taken(other) for other in (study.folder / "answers").glob("*.jsonl")]
             place = min(range(len(study.places)), key=lambda place: (taken.count(place), place))
-            head = {"rater": key, "place": place, "joined": _now(), "study": study.token}
+            head = {"rater": key, "place": place, "joined": _now().isoformat(), "study": study.token}
             write_atomically(file, json.dumps(head, ensure_ascii=False).encode() + b"\n")
-    return Rater(study, key, _place(file))
+    try:
+        place = _head(file)["place"]
+        return Rater(study, key, place)
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(
+            f"{file.name} does not begin as a rater's answers do; take another name, or tell who runs the study."
+        ) from error
 
 
-def _place(file: Path) -> int:
+def _head(file: Path) -> dict:
     with open(file, encoding="utf-8") as lines:
-        return json.loads(next(lines))["place"]
+        return json.loads(lines.readline())
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _taken(file: Path) -> int | None:
+    """The place that is taken by whose answers these are; None where it is free, or the file cannot be read."""
+    try:
+        head = _head(file)
+        place, joined = head["place"], datetime.fromisoformat(head["joined"])
+        answered = file.read_bytes().count(b"\n") > 1
+        return place if answered or _now() - joined < PATIENCE else None
+    except (ValueError, TypeError, LookupError):
+        return None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 class Rater:
@@ -120,7 +140,12 @@ class Rater:
             if any(answer.id == answer_id for answer in read_file(self.file, self.study, Skipped())):
                 return False
             answer = Answer(
-                id=answer_id, question=question_id, rater=self.key, value=value, time=_now(), seconds=seconds
+                id=answer_id,
+                question=question_id,
+                rater=self.key,
+                value=value,
+                time=_now().isoformat(),
+                seconds=seconds,
             )
             append(self.file, answer)
         return True

@@ -8,6 +8,7 @@ Source of the tables' form: ByteEdit (arXiv 2404.04860), its expert scores, GSB 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import combinations
 from statistics import median
 
 from byteedit.data.skipped import Skipped
@@ -15,7 +16,7 @@ from byteedit.evaluation.human.agreement import ordinal_alpha, z_scores
 from byteedit.evaluation.human.answers import Answer, latest, passed, read_answers
 from byteedit.evaluation.human.preference import compare
 from byteedit.evaluation.human.studies import Question, Study
-from byteedit.evaluation.report import Figure, plain, rate, ratio
+from byteedit.evaluation.report import Figure, plain, ratio
 
 __all__ = ["summarise", "trusted"]
 
@@ -103,8 +104,12 @@ def _rater(study: Study, key: str, answers: list[Answer], left_out: bool) -> dic
 
 def _left_side(study: Study, answers: list[Answer]) -> Figure | None:
     """How often the left side wins; far from a half, raters do not look, or sides are not balanced."""
-    sides = [side for answer in answers for side in answer.value.values() if side in ("left", "right")]
-    return rate(side == "left" for side in sides) if sides else None
+    sides = defaultdict(list)
+    for answer in answers:
+        decided = [side == "left" for side in answer.value.values() if side in ("left", "right")]
+        sides[study.questions[answer.question].case] += decided
+    images = [of for of in sides.values() if of]
+    return ratio(map(sum, images), map(len, images)) if images else None
 
 
 def _in_order(study: Study, groups: dict[tuple, dict]) -> list[tuple[tuple, dict]]:
@@ -188,14 +193,18 @@ def _picked(study: Study, answers: list[Answer]) -> list[dict]:
 
 
 def _agreement(study: Study, answers: list[Answer]) -> list[dict]:
-    """Alpha for each task and axis; of best-worst, whether each picture is the best (1), the worst (-1) or neither."""
+    """Pairs of votes that are the same, and alpha, for each task and axis.
+
+    Of best-worst, whether each picture is the best (1), the worst (-1) or neither.
+    """
     judged = defaultdict(lambda: defaultdict(list))
     for answer in answers:
         question = study.questions[answer.question]
         for axis, unit, value in _values(study, question, answer):
             judged[question.task, axis][unit].append(value)
     return [
-        {"task": task, "axis": axis, "judged_twice": _twice(units), "alpha": ordinal_alpha(units.values())}
+        {"task": task, "axis": axis, "judged_twice": _twice(units)}
+        | {"same": _same(units.values()), "alpha": ordinal_alpha(units.values())}
         for (task, axis), units in _in_order(study, judged)
     ]
 
@@ -213,3 +222,9 @@ def _values(study: Study, question: Question, answer: Answer) -> list[tuple]:
 
 def _twice(units: dict) -> int:
     return sum(len(values) > 1 for values in units.values())
+
+
+def _same(units: Iterable[list]) -> Figure | None:
+    """The share of pairs of votes on one thing that say the same; None where nothing has two."""
+    pairs = [[one == other for one, other in combinations(values, 2)] for values in units if len(values) > 1]
+    return ratio(map(sum, pairs), map(len, pairs)) if pairs else None

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 __all__ = ["table", "to_markdown"]
 
-PERCENT = {"superiority", "good_over_bad", "win_rate", "net", "preferred", "best", "worst"}
+PERCENT = {"superiority", "good_over_bad", "win_rate", "net", "preferred", "best", "worst", "same"}
+FEW = 10  # images from which on a bootstrap's interval holds what it promises
 COLUMNS = {
     "gsb": {
         "good": "G",
@@ -48,16 +49,26 @@ def to_markdown(summary: dict) -> str:
             *_results(summary["results"], COLUMNS[kind]),
             "",
             NOTES[kind],
+            *_few(summary["results"]),
             "",
             "## Agreement",
             "",
             *table(
-                ["task", "axis", "judged twice or more", "Krippendorff's alpha, ordinal"],
+                ["task", "axis", "judged twice or more", "pairs of votes the same", "Krippendorff's alpha, ordinal"],
                 [
-                    [row["task"], row["axis"], str(row["judged_twice"]), _number(row["alpha"])]
+                    [
+                        row["task"],
+                        row["axis"],
+                        str(row["judged_twice"]),
+                        _cell("same", row["same"]),
+                        _number(row["alpha"]),
+                    ]
                     for row in summary["agreement"]
                 ],
             ),
+            "",
+            "Alpha takes off what chance gives: where nearly every vote says the same, as where one system is better, "
+            "it is small though raters agree.",
             "",
             "## Raters",
             "",
@@ -76,6 +87,19 @@ def _results(rows: Sequence[dict], columns: dict[str, str]) -> list[str]:
     heads = ["beside" if name == "other" else name for name in labels]
     body = [[row[name] for name in labels] + [_cell(name, row[name]) for name in columns] for row in rows]
     return table([*heads, *columns.values()], body)
+
+
+def _few(rows: Sequence[dict]) -> list[str]:
+    """What must be said where a figure is of few images."""
+    figures = [value for row in rows for name, value in row.items() if isinstance(value, dict) and name != "preferred"]
+    fewest = min(figure["n"] for figure in figures)
+    if fewest >= FEW:
+        return []
+    return [
+        "",
+        f"Some figures are of {fewest} images. Below {FEW} a bootstrapped interval is too short, and it has no width "
+        "where all images say the same.",
+    ]
 
 
 def _cell(name: str, value) -> str:

@@ -9,6 +9,7 @@ import { Outbox, call, newId, storage } from "./sending.js";
 import { byId, drawQuestion, drawPage, show, wait } from "./view.js";
 
 const AHEAD = 3; // questions whose pictures are loaded ahead
+const SETTLE = 300; // milliseconds for which a question is only looked at: what comes sooner was meant for the one before
 const tab = storage("sessionStorage"), browser = storage("localStorage");
 const closer = new Closer(byId("closer"));
 let study, kind, rater, questions, answers, outbox;
@@ -55,7 +56,7 @@ function known(there) {
 }
 
 function leave() {
-  tab.removeItem("byteedit/name");
+  for (const kept of [tab, browser]) kept.removeItem("byteedit/name");
   location.reload();
 }
 
@@ -96,10 +97,14 @@ async function go(index) {
   }
   if (questions[at] !== question || byId("work").hidden) return null;
   draw();
-  byId("stage").classList.remove("loading");
-  ready = true;
+  byId("stage").classList.replace("loading", "settling");
   startWatch();
-  return ahead(index);
+  ahead(index);
+  await new Promise((done) => setTimeout(done, SETTLE));
+  if (questions[at] !== question) return null;
+  byId("stage").classList.remove("settling");
+  ready = true;
+  return null;
 }
 
 function ahead(index) {
@@ -132,7 +137,7 @@ function record(question, value) {
 }
 
 function refused(answer, words) {
-  answers.delete(answer.question);
+  if (answer.rater === rater) answers.delete(answer.question);
   tell(`An answer was not taken: ${words}`);
 }
 

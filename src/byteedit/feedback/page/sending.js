@@ -1,7 +1,8 @@
 // The way to the server: a request with its errors in words, and an outbox from which no answer is lost or sent twice.
 //
-// An answer lies in the browser's storage under its own key until the server says that it has it, over reloads and from
-// whichever tab. The server knows answers by their id, so sending again does no harm. Answers go out one by one, in order.
+// An answer lies in the browser's storage under its own key until the server says that it has it, over reloads, from
+// whichever tab and whoever sits there by then. The server knows answers by their id, so sending again does no harm.
+// Answers go out one by one, in order.
 
 export class Refused extends Error {}
 
@@ -39,7 +40,8 @@ export function storage(kind) {
 export class Outbox {
   constructor(study, rater, { changed, refused }) {
     this.kept = storage("localStorage");
-    this.prefix = `byteedit/${study}/${rater}/`;
+    this.study = `byteedit/${study}/`;
+    this.rater = rater;
     this.changed = changed;
     this.refused = refused;
     this.failures = 0;
@@ -47,14 +49,24 @@ export class Outbox {
     addEventListener("online", () => this.flush());
   }
 
-  pending() {
+  /** What is on its way, of all who rated in this browser. */
+  waiting() {
     const keys = Array.from({ length: this.kept.length }, (_, index) => this.kept.key(index));
-    const mine = keys.filter((key) => key?.startsWith(this.prefix)).map((key) => this.kept.getItem(key));
-    return mine.filter(Boolean).map((text) => JSON.parse(text)).sort((one, other) => one.at - other.at);
+    const texts = keys.filter((key) => key?.startsWith(this.study)).map((key) => this.kept.getItem(key));
+    return texts.filter(Boolean).map((text) => JSON.parse(text)).sort((one, other) => one.at - other.at);
+  }
+
+  /** What is on its way of this rater. */
+  pending() {
+    return this.waiting().filter((answer) => answer.rater === this.rater);
+  }
+
+  key({ rater, id }) {
+    return `${this.study}${rater}/${id}`;
   }
 
   add(answer) {
-    this.kept.setItem(this.prefix + answer.id, JSON.stringify({ ...answer, at: performance.timeOrigin + performance.now() }));
+    this.kept.setItem(this.key(answer), JSON.stringify({ ...answer, at: performance.timeOrigin + performance.now() }));
     this.flush();
   }
 
@@ -63,7 +75,7 @@ export class Outbox {
     this.sending = true;
     clearTimeout(this.again);
     try {
-      for (let answers = this.pending(); answers.length; answers = this.pending()) await this.send(answers[0]);
+      for (let answers = this.waiting(); answers.length; answers = this.waiting()) await this.send(answers[0]);
     } catch (error) {
       this.problem = error.message;
       this.failures += 1;
@@ -83,6 +95,6 @@ export class Outbox {
     }
     this.failures = 0;
     this.problem = "";
-    this.kept.removeItem(this.prefix + answer.id);
+    this.kept.removeItem(this.key(answer));
   }
 }

@@ -77,7 +77,8 @@ function drawRow({ label, meaning, current, choices }, change) {
 
 function drawChoice({ words, key, chosen, draft, end = "" }, change) {
   const hint = key ? [element("kbd", {}, key)] : [];
-  const button = element("button", { className: `choice ${end}`, onclick: () => change(draft()) }, ...hint, element("span", {}, words));
+  const onclick = ({ detail }) => detail < 2 && change(draft()); // a double click says it once
+  const button = element("button", { className: `choice ${end}`, onclick }, ...hint, element("span", {}, words));
   button.setAttribute("aria-pressed", chosen);
   return button;
 }
@@ -113,7 +114,7 @@ export function drawPage({ kind, rater, questions, answers, at, outbox, words })
 }
 
 function sending(outbox) {
-  const count = outbox.pending().length;
+  const count = outbox.waiting().length;
   if (!count) return "";
   const answers = count === 1 ? "1 answer" : `${count} answers`;
   return outbox.problem ? `${outbox.problem}. ${answers} kept here, to be sent again` : `Sending ${answers} …`;
@@ -131,9 +132,10 @@ function last(kind, questions, answers, at) {
 function drawPause({ rater, done, all, underway }) {
   const finished = done === all;
   document.querySelector("#pausing h1").textContent = finished ? "Thank you. That was all." : "Pause";
+  const closing = underway ? "Keep this page open until the answers are sent" : finished ? "You may look through them" : "Close the page if you like";
   byId("pause-words").textContent = finished
-    ? `All ${all} questions are answered${underway ? "; keep this page open until the answers are sent" : ""}. You may look through them.`
-    : `${done} of ${all} are answered. Close the page if you like: under the name ${rater} you go on from here.`;
+    ? `All ${all} questions are answered. ${closing}.`
+    : `${done} of ${all} are answered. ${closing}: under the name ${rater} you go on from here.`;
   byId("pause-status").textContent = underway;
   byId("resume").textContent = finished ? "Look through" : "Go on";
 }
