@@ -13,7 +13,7 @@ EXAMPLES = ROOT / "examples"
 
 # From the ground up; a room may use rooms of its own floor and below. A new module must be given a floor here.
 FLOORS = [
-    {"masks", "picturebook", "image", "seam", "provenance", "registration", "schedule"},
+    {"masks", "picturebook", "image", "reading", "seam", "provenance", "registration", "schedule"},
     {"diffusion", "rewards", "vgg", "data", "hub"},
     {"pipeline", "training", "evaluation"},
     {"batch", "feedback"},

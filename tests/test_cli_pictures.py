@@ -13,6 +13,7 @@ from transformers import CLIPConfig, CLIPImageProcessor
 
 from byteedit.cli import main
 from byteedit.provenance import read_record
+from test_schedule import lora_of
 
 
 @pytest.fixture
@@ -232,6 +233,32 @@ def test_loras_change_the_picture_by_their_weight_and_are_replayed(folder, pipe,
     byteedit("edit --replay half.png")
     assert last_line(capsys).endswith("identical to half.png")
     assert file in read_record(folder / "half.png").inputs
+
+
+@pytest.mark.parametrize("name", ["lora", "./lora", "./lora/pytorch_lora_weights.safetensors"])
+def test_a_lora_is_found_beside_the_result_that_was_made_with_it(folder, capsys, monkeypatch, name):
+    lora_of(folder / "made" / "lora")
+    monkeypatch.chdir(folder / "made")
+    line = f"edit ../photo.png --mask ../mask.png --model {folder / 'model'} --prompt x --output out.png --seed 3"
+    byteedit(f"{line} --lora {name}")
+    monkeypatch.chdir(folder / "model")
+    byteedit("edit --replay ../made/out.png")
+    assert last_line(capsys).endswith("identical to ../made/out.png")
+
+
+def test_colours_of_16_bits_are_said_to_lose_some(folder):
+    import struct
+    import zlib
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes(6 * 70) for _ in range(50))
+    header = struct.pack(">IIBBBBB", 70, 50, 16, 2, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (folder / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    with pytest.warns(UserWarning, match=r"photo\.png has colours or alpha of 16 bits, of which the upper 8 are kept"):
+        byteedit(f"{EDIT} --seed 3")
 
 
 def test_a_result_with_changed_pixels_is_not_written(folder):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pictures
 
 from byteedit.data.images import Unusable, is_blank, open_image, store
-from byteedit.image import read_pictures
+from byteedit.reading import read_pictures
 
 
 def bomb(width, height) -> bytes:

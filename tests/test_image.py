@@ -5,19 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from byteedit.image import (
-    Picture,
-    Window,
-    paste,
-    picture_from_pil,
-    read_masks,
-    read_pictures,
-    resize,
-    to_pil,
-    to_tensor,
-    window,
-)
+from byteedit.image import Picture, Window, paste, resize, to_pil, to_tensor, window
 from byteedit.pipeline.canvas import lay_out
+from byteedit.reading import picture_from_pil, read_masks, read_pictures
 
 
 def noise(*shape, seed=0):
@@ -255,6 +245,10 @@ def test_bfloat16_is_read():
         (np.eye(12, dtype=np.uint8), "0 and 1 as uint8, where white is 255; multiply it by 255, or give bool"),
         (Image.fromarray(np.eye(12, dtype=np.float32)), "has mode F, which has no white"),
         (Image.fromarray(np.eye(12, dtype=np.int32) * 255), "has mode I, where white is 65535"),
+        (Image.fromarray(np.eye(12, dtype=np.uint16) * 255), "has mode I;16, where white is 65535"),
+        (Image.fromarray(np.eye(12, dtype=np.uint8)), "0 and 1 in mode L, where white is 255"),
+        (np.zeros((0, 5)), "there is nothing in it"),
+        (np.eye(12, dtype=np.int64) * 255, "as int64; floats must be in"),
     ],
 )
 def test_a_mask_whose_white_is_none_is_refused(mask, words):
@@ -263,11 +257,54 @@ def test_a_mask_whose_white_is_none_is_refused(mask, words):
     assert read_masks(np.eye(12, dtype=bool))[0].max() == 1
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_resizing_overshoots_is_cut():
+    for overshoot in (-0.02, 1.02):
+        mask = np.eye(12, dtype=np.float32)
+        mask[0, 1] = overshoot
+        assert np.array_equal(read_masks(mask)[0], mask.clip(0, 1))
+        image = np.repeat(mask[..., None], 3, -1)
+        assert np.array_equal(read_pictures(image)[0].pixels, image.clip(0, 1))
+    assert np.array_equal(read_masks(2 * np.eye(12) - 1)[0], np.eye(12))
+
+
+def test_a_batch_has_one_range():
+    dark, bright = torch.full((3, 9, 12), -0.5), torch.full((3, 9, 12), 0.5)
+    values = [picture.pixels.flat[0] for picture in read_pictures(torch.stack([dark, bright]))]
+    assert values == [0.25, 0.75]
+
+
+@pytest.mark.parametrize(("mode", "becomes"), [("RGB", "RGBA"), ("L", "LA")])
+def test_a_colour_that_is_transparent_becomes_alpha(mode, becomes, tmp_path):
+    colour = MODES[mode].getpixel((0, 0))
+    MODES[mode].save(tmp_path / "a.png", transparency=colour)
+    source = picture_from_pil(Image.open(tmp_path / "a.png")).source
+    assert source.mode == becomes
+    assert source.getchannel("A").getpixel((0, 0)) == 0 and source.getchannel("A").getextrema() == (0, 255)
+
+
+def test_a_mask_whose_black_is_transparent_in_a_palette_keeps_that(tmp_path):
+    mask = Image.fromarray(np.eye(12, dtype=np.uint8)).convert("P")
+    mask.putpalette([255] * 6)
+    mask.save(tmp_path / "a.png", transparency=0)
+    assert np.array_equal(read_masks(Image.open(tmp_path / "a.png"))[0], np.eye(12, dtype=np.uint8) * 255)
+    Image.fromarray(np.eye(12, dtype=np.uint8) + 254).save(tmp_path / "b.png", transparency=254)
+    assert np.array_equal(read_masks(Image.open(tmp_path / "b.png"))[0], np.eye(12, dtype=np.uint8) * 255)
+
+
+def with_palette(image):
+    """White with the image's alpha, in mode PA."""
+    made = Image.new("PA", image.size)
+    made.putpalette([255] * 3)
+    made.putalpha(image.getchannel("A"))
+    return made
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "RGBa", "La", "PA"])
 def test_a_mask_counts_as_far_as_it_is_opaque(mode):
     mask = Image.new("RGBA", (3, 1), (255, 255, 255, 0))
     mask.putpixel((1, 0), (255, 255, 255, 255))
     mask.putpixel((2, 0), (255, 255, 255, 128))
-    mask = mask.convert(mode)
+    mask = mask.convert("LA" if mode == "La" else mode) if mode != "PA" else with_palette(mask)
+    mask = mask.convert("La") if mode == "La" else mask
     for given in (mask, np.asarray(mask)[None] if mode == "RGBA" else mask):
         assert read_masks(given)[0].tolist() == [[0, 255, 128]]

@@ -174,3 +174,14 @@ def test_half_precision_files_open_in_float32_unless_asked(pipe, scene, tmp_path
     assert latents(opened, scene).dtype == torch.float32
     halved = ByteEditInpaintPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
     assert {part.dtype for part in (halved.vae, halved.text_encoder, halved.unet)} == {torch.bfloat16}
+
+
+def test_a_pickled_file_that_is_no_part_of_the_pipeline_is_passed_over(folder):
+    (folder / "checkpoint-500").mkdir()
+    torch.save({}, folder / "checkpoint-500" / "optimizer.bin")
+    ByteEditInpaintPipeline.from_pretrained(folder)
+
+
+def test_a_safety_checker_without_what_prepares_pictures_is_refused(parts):
+    with pytest.raises(ValueError, match="A safety_checker came without a feature_extractor"):
+        ByteEditInpaintPipeline(**parts() | {"safety_checker": torch.nn.Linear(1, 1)})

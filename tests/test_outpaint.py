@@ -124,3 +124,17 @@ def test_a_stop_ends_all_rounds(pipe, scene):
 
     pipe.outpaint(scene()[0], left=96, callback_on_step_end=stop)
     assert calls == [0]
+
+
+def test_floats_stay_the_very_values_that_went_in(pipe, scene):
+    given = (np.asarray(scene(64, 48)[0]) / 255 + 0.0013).clip(0, 1).astype(np.float32)
+    several = np.stack([given, given[::-1]])
+    made = pipe.outpaint(several, left=8, top=4, output_type="np", num_images_per_prompt=2).images
+    assert made.shape == (4, 52, 72, 3)
+    for number, picture in enumerate(made):
+        assert np.array_equal(picture[4:, 8:], several[number // 2])
+
+
+def test_a_size_is_width_and_height(pipe, scene):
+    with pytest.raises(ValueError, match=r"size is 160; give \(width, height\) in pixels"):
+        pipe.outpaint(scene(64, 48)[0], size=160)

@@ -110,12 +110,12 @@ def test_what_the_safety_checker_finds_is_black_inside_the_mask(parts, scene):
 
 
 def test_bfloat16_gives_nearly_the_same_picture(parts, scene):
-    picture = scene()
+    picture, plain = scene(), {"output_type": "pil", "guidance_scale": 1.0}  # guidance multiplies what is rounded
     exact, rough = (
-        np.asarray(run(ByteEditInpaintPipeline(**parts()).to(dtype), picture, output_type="pil")[0]).astype(int)
+        np.asarray(run(ByteEditInpaintPipeline(**parts()).to(dtype), picture, **plain)[0]).astype(int)
         for dtype in (torch.float32, torch.bfloat16)
     )
-    assert 0 < np.abs(exact - rough).max() < 24
+    assert 0 < np.abs(exact - rough).max() < 8
     kept = np.asarray(picture[1]) == 0
     assert np.array_equal(exact[kept], rough[kept])
 

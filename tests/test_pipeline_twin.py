@@ -155,6 +155,22 @@ def test_equal_through_a_callback(twins, scene):
     assert seen[3]["prompt_embeds"] == 1
 
 
+def test_equal_through_a_callback_that_changes_tensors_in_place(twins, scene):
+    """With guidance, what a callback is given is doubled, and so a copy."""
+
+    def callback(pipe, i, t, tensors):
+        for name in ("prompt_embeds", "mask", "masked_image_latents"):
+            tensors[name].mul_(0.5)
+        return tensors
+
+    names = ["prompt_embeds", "mask", "masked_image_latents"]
+    ours, theirs = twins(
+        "a red boat", *scene(), callback_on_step_end=callback, callback_on_step_end_tensor_inputs=names
+    )
+    assert torch.equal(ours, theirs)
+    assert not torch.equal(ours, twins("a red boat", *scene())[0])
+
+
 def test_equal_when_interrupted(twins, scene):
     """`pipe._interrupt` stops the rollout where it is."""
 

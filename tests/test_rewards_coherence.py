@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModel, ViTModel
 
-from byteedit.image import read_pictures, to_tensor
+from byteedit.image import to_tensor
+from byteedit.reading import read_pictures
 from byteedit.rewards import CoherenceReward, CoherenceRewardConfig, coherence
 from byteedit.rewards.coherence import mirrored
 from byteedit.rewards.pixels import windows
@@ -224,6 +225,7 @@ def test_it_comes_back_as_it_was_saved(tmp_path, pictures, opening):
 def test_files_of_half_precision_open_in_float32(tmp_path):
     build().half().save_pretrained(tmp_path)
     assert CoherenceReward.from_pretrained(tmp_path).dtype == torch.float32
+    assert CoherenceReward.from_pretrained(tmp_path, torch_dtype=torch.bfloat16).dtype == torch.bfloat16
 
 
 def test_a_pretrained_vit_takes_its_place():

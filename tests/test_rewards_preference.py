@@ -10,7 +10,8 @@ from PIL import Image
 from transformers import AutoModel, BertTokenizer, BlipConfig, BlipForImageTextRetrieval, BlipVisionConfig
 
 from byteedit.hub import UNREACHABLE
-from byteedit.image import read_pictures, to_tensor
+from byteedit.image import to_tensor
+from byteedit.reading import read_pictures
 from byteedit.rewards import PreferenceReward, PreferenceRewardConfig
 from byteedit.rewards.opening import open_reward
 from byteedit.rewards.pixels import centre, fit, normalize, read, scaled
@@ -122,6 +123,7 @@ def test_it_comes_back_as_it_was_saved(tmp_path, pictures, opening):
 def test_files_of_half_precision_open_in_float32_unless_asked(tmp_path):
     build().half().save_pretrained(tmp_path)
     assert PreferenceReward.from_pretrained(tmp_path).dtype == torch.float32
+    assert PreferenceReward.from_pretrained(tmp_path, torch_dtype=torch.bfloat16).dtype == torch.bfloat16
     assert AutoModel.from_pretrained(tmp_path, dtype=torch.bfloat16).dtype == torch.bfloat16
 
 

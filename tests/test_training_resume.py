@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from toy_training import equal, fresh, group, launch, lines, plain, run, settings_for, slow, squared  # noqa: F401
+from toy_training import equal, fresh, group, launch, lines, plain, reset, run, settings_for, slow, squared  # noqa: F401
 
 KILLS = {
     "steps": 60,
@@ -152,3 +152,29 @@ def test_the_best_weights_are_those_that_the_checkpoint_speaks_of(tmp_path):
     kept = run(replace(settings, steps=10), validate=lambda model: {"mark": 0.0})
     assert equal(kept, {name: seen[4][name] for name in kept})
     assert [file.name for file in tmp_path.glob("best*")] == ["best-00000004.safetensors"]
+
+
+def test_what_is_watched_and_kept_is_the_running_mean(tmp_path):
+    seen = []
+
+    def watched(model):
+        seen.append(model[0].weight.clone())
+        return {"up": float(len(seen))}
+
+    settings = settings_for(tmp_path, ema_decay=0.9, checkpoint_every=24, watch="up")
+    kept = run(settings, validate=watched)
+    last = tmp_path / "checkpoints" / "step-00000024"
+    mean = load_file(last / "means.safetensors")["toy/0.weight"]
+    assert torch.equal(seen[-1], mean) and torch.equal(kept["0.weight"], mean)
+    assert not torch.equal(mean, load_file(last / "model.safetensors")["0.weight"])
+
+
+def test_weights_of_a_compiled_model_are_kept_by_their_own_names(tmp_path, monkeypatch):
+    watched = {"watch": "up", "ema_decay": 0.9}
+    plainly = run(settings_for(tmp_path / "a", **watched), validate=lambda model: {"up": 0.0})
+    reset()
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "EAGER")
+    compiled = run(settings_for(tmp_path / "b", **watched), validate=lambda model: {"up": 0.0})
+    assert compiled.keys() == plainly.keys()
+    for name, value in plainly.items():
+        torch.testing.assert_close(compiled[name], value)

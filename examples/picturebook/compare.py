@@ -34,9 +34,9 @@ from byteedit.evaluation.report import Figure, contact_sheet, figures
 from byteedit.evaluation.runs import write_picture
 from byteedit.evaluation.scores import score
 from byteedit.evaluation.systems import answers
-from byteedit.image import picture_from_array
 from byteedit.pipeline.canvas import lay_out
 from byteedit.provenance import sha256, weights_sha256
+from byteedit.reading import picture_from_array
 
 ROOT = Path(__file__).resolve().parents[2]
 SHEET = 8  # cases of each task on a sheet

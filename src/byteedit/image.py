@@ -1,22 +1,18 @@
-"""Pictures and masks on their way to the model and back: read, crop to a window, paste.
+"""Pictures and masks on their way to the model and back: crop to a window, resize, paste.
 
-A picture is a `Picture`, a mask an array (H, W) in [0, 1], 1 = generate; the model sees (B, 3, H, W) in [-1, 1] and
-(B, 1, H, W) in {0, 1}. What the mask leaves black comes back with the very values that came in, in every mode. No
-models here.
+A picture is a `Picture`, a mask an array (H, W) in [0, 1], 1 = generate, both as `reading` gives them; the model sees
+(B, 3, H, W) in [-1, 1] and (B, 1, H, W) in {0, 1}. What the mask leaves black comes back with the very values that came
+in, in every mode. No models here.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import torch
 from torch import Tensor
 
-ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 SMALLEST, LARGEST = 8, 20_000  # pixels a side
-KEPT_MODES = ("RGB", "RGBA", "L", "LA", "CMYK", "I;16")  # modes that can hold any edited picture; others are converted
-CONVERTED_MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I": "I;16"}
 
 
 @dataclass(frozen=True)
@@ -61,144 +57,6 @@ class Window:
         return pixels[
             rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left
         ]
-
-
-def read_pictures(image) -> list[Picture]:
-    """Pictures from PIL images, arrays (H, W, C) or (B, H, W, C), tensors (C, H, W) or (B, C, H, W), or a list of
-    these.
-
-    Floats are in [0, 1], or in [-1, 1] if any is negative; uint8 in 0..255. Raises ValueError for anything else.
-    """
-    return [picture_from_pil(i) if isinstance(i, PIL.Image.Image) else picture_from_array(i) for i in rows_of(image, 3)]
-
-
-def read_masks(mask_image) -> list[np.ndarray]:
-    """Masks (H, W), uint8 or floats in [0, 1], white = generate: from what `read_pictures` takes, channel or not.
-
-    Of colours the luminance counts, as far as they are opaque; a tensor (3, H, W) is three masks.
-    """
-    masks = []
-    for mask in rows_of(mask_image, 2):
-        check_white(mask)
-        if isinstance(mask, PIL.Image.Image):
-            masks.append(painted(upright(mask)))
-        elif mask.dtype == np.uint8:
-            masks.append(mask[..., 0] if mask.shape[-1] < 3 else painted(PIL.Image.fromarray(mask)))
-        else:
-            mask = unit_range(mask, "mask_image")
-            masks.append(mask[..., 0] if mask.shape[-1] < 3 else mask[..., :3] @ np.float32([0.299, 0.587, 0.114]))
-    return masks
-
-
-def check_white(mask: PIL.Image.Image | np.ndarray) -> None:
-    """Raise ValueError for a mask whose white is not what its type has for white: nothing would be generated."""
-    mode = mask.mode if isinstance(mask, PIL.Image.Image) else ""
-    if mode == "F":
-        raise ValueError("mask_image has mode F, which has no white; give mode L, or an array of floats in [0, 1].")
-    if mode == "I" and 0 < np.asarray(mask).max() <= 255:
-        raise ValueError("mask_image has mode I, where white is 65535, and its largest value is below; give mode L.")
-    if not mode and mask.dtype == np.uint8 and mask.max(initial=0) == 1:
-        raise ValueError("mask_image has 0 and 1 as uint8, where white is 255; multiply it by 255, or give bool.")
-
-
-def rows_of(batch, unbatched: int) -> list:
-    """Single pictures: PIL images as they are, arrays and tensors as float or uint8 arrays (H, W, C)."""
-    if isinstance(batch, (list, tuple)):
-        if not batch:
-            raise ValueError("An empty list of pictures came; give at least one.")
-        return [row for item in batch for row in rows_of(item, unbatched)]
-    if isinstance(batch, PIL.Image.Image):
-        return [batch]
-    if isinstance(batch, Tensor):
-        batch = batch.detach().cpu()
-        batch = batch.float() if batch.dtype == torch.bfloat16 else batch  # numpy has none
-        return [row.movedim(0, -1).numpy() for row in batched(batch, unbatched, channel=-3)]
-    if isinstance(batch, np.ndarray):
-        return list(batched(batch, unbatched, channel=-1))
-    raise ValueError(
-        f"{type(batch).__name__} is not a picture; give a PIL image, a numpy array, a torch tensor or a list."
-    )
-
-
-def batched(array, unbatched: int, channel: int):
-    """Add the batch and channel axes that are missing, to (B, C, H, W) or (B, H, W, C)."""
-    coloured = channel == -1 and array.shape[-1:] in ((3,), (4,))  # masks so narrow there are none
-    if array.ndim == 2 or (array.ndim == 3 and unbatched == 2 and array.shape[channel] != 1 and not coloured):
-        array = array[..., None, :, :] if channel == -3 else array[..., None]
-    if array.ndim == 3:
-        array = array[None]
-    if array.ndim != 4:
-        raise ValueError(
-            f"An array of shape {tuple(array.shape)} is not a picture; give (H, W, C), (C, H, W) or a batch."
-        )
-    return array
-
-
-def unit_range(array: np.ndarray, name: str) -> np.ndarray:
-    """Floats in [0, 1] of an array in [0, 1] or, if any value is negative, [-1, 1]; checked: no NaN, no other range."""
-    array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} has NaN or infinite values; replace them, for example with numpy.nan_to_num.")
-    if array.min() < -1 or array.max() > 1:
-        raise ValueError(
-            f"{name} has values in [{array.min():g}, {array.max():g}]; floats must be in [0, 1]: divide by 255."
-        )
-    return array * 0.5 + 0.5 if array.min() < 0 else array
-
-
-def picture_from_array(array: np.ndarray) -> Picture:
-    """A picture of an array (H, W, 1) or (H, W, 3); a single channel is grey."""
-    if array.shape[-1] not in (1, 3):
-        raise ValueError(
-            f"image has {array.shape[-1]} channels; give 3 (RGB) or 1 (grey), or a PIL image to keep alpha."
-        )
-    pixels = array if array.dtype == np.uint8 else unit_range(array, "image")
-    planar = array.strides[-1] != array.itemsize
-    return Picture(np.repeat(pixels, 3, axis=-1) if array.shape[-1] == 1 else pixels, planar=planar)
-
-
-def picture_from_pil(image: PIL.Image.Image) -> Picture:
-    """An upright picture in a mode that can hold any edit: 1 -> L, P -> RGB or RGBA, I -> I;16, others stay."""
-    image = upright(image)
-    if image.mode not in KEPT_MODES:
-        image = convert_mode(image)
-    if image.mode == "I;16":
-        grey = luminance(image)
-        return Picture(np.repeat(grey[..., None], 3, axis=-1), image)
-    return Picture(np.asarray(image.convert("RGB")), image)
-
-
-def upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The picture as its EXIF orientation wants it seen; itself, not a copy, where that is how it lies."""
-    return image if image.getexif().get(ORIENTATION, 1) == 1 else PIL.ImageOps.exif_transpose(image)
-
-
-def convert_mode(image: PIL.Image.Image) -> PIL.Image.Image:
-    """A copy in the nearest kept mode. Raises ValueError for floating point images, whose range nobody knows."""
-    if image.mode == "F":
-        raise ValueError(
-            "A PIL image of mode F has no known range; give a float array in [0, 1], or image.convert('L')."
-        )
-    if image.mode == "P" and "transparency" in image.info:
-        return image.convert("RGBA")
-    if image.mode in ("I", "I;16B", "I;16L", "I;16N"):
-        return PIL.Image.fromarray(np.asarray(image).clip(0, 65535).astype(np.uint16))
-    return image.convert(CONVERTED_MODES.get(image.mode, "RGB"))
-
-
-def luminance(image: PIL.Image.Image) -> np.ndarray:
-    """Grey values (H, W): uint8, or float32 in [0, 1] for 16-bit images."""
-    if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.float32) / 65535.0
-    return np.asarray(image.convert("L"))
-
-
-def painted(mask: PIL.Image.Image) -> np.ndarray:
-    """Grey values of a mask, black where nothing is painted: white counts as far as it is opaque."""
-    if mask.mode not in ("RGBA", "LA"):
-        return luminance(mask)
-    black = PIL.Image.new(mask.mode, mask.size, (0, 0, 0, 255)[-len(mask.mode) :])
-    return luminance(PIL.Image.alpha_composite(black.convert("RGBA"), mask.convert("RGBA")))
 
 
 def unit(pixels: np.ndarray) -> np.ndarray:

@@ -21,8 +21,9 @@ from byteedit.app.line import Line
 from byteedit.app.watching import Forming, Watch
 from byteedit.cli import work
 from byteedit.cli.pictures import Edit, Outpaint, PictureCommand, parse_lora
-from byteedit.image import Window, read_masks, window
+from byteedit.image import Window, window
 from byteedit.pipeline.outpaint import views
+from byteedit.reading import read_masks
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ import PIL.Image
 import PIL.ImageOps
 
 from byteedit.cli.work import as_edited
-from byteedit.image import read_pictures, resize, unit
+from byteedit.image import resize, unit
+from byteedit.reading import read_masks, read_pictures
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 COPY = 1600  # pixels a side of the browser's copy, at most
@@ -121,8 +122,8 @@ def painted_mask(address: str | None, size: tuple[int, int]) -> PIL.Image.Image:
 
 
 def mask_of(image: PIL.Image.Image) -> PIL.Image.Image:
-    """A mask's grey values, mode L, white = generate."""
-    return image if image.mode == "L" else image.convert("L")
+    """A mask's grey values as the command line reads them, mode L, white = generate."""
+    return PIL.Image.fromarray((unit(read_masks(image)[0]) * 255).round().astype(np.uint8))
 
 
 def alpha_mask(image: PIL.Image.Image) -> PIL.Image.Image:

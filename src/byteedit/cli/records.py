@@ -9,6 +9,7 @@ from byteedit.cli.pictures import Edit, Erase, Outpaint, PictureCommand, parse_l
 from byteedit.provenance import Record, find_inputs, sha256
 
 COMMANDS = {"edit": Edit, "erase": Erase, "outpaint": Outpaint}
+WEIGHTS = ".safetensors"
 REPLAY_OPTIONS = ("replay", "output", "device", "debug")  # all others come from the record
 
 
@@ -19,7 +20,7 @@ def describe(command: PictureCommand, image: Path, mask: Path | None, seed: int)
         alone = replace(alone, mask=(mask,))
     settings = {name: _plain(value) for name, value in asdict(alone).items() if name not in REPLAY_OPTIONS}
     loras = [Path(parse_lora(text)[0]) for text in command.lora]
-    within = [file for lora in loras if lora.is_dir() for file in sorted(lora.glob("*.safetensors"))]
+    within = [file for lora in loras if lora.is_dir() for file in sorted(lora.glob(f"*{WEIGHTS}"))]
     files = [image, *filter(None, [mask]), *loras, *within]
     name = next(name for name, kind in COMMANDS.items() if type(command) is kind)
     inputs = {str(file): sha256(file) for file in files if file.is_file()}
@@ -45,8 +46,15 @@ def restore(record: Record, result: Path) -> PictureCommand:
     for name in {"images", "mask"} & set(settings):
         settings[name] = tuple(inputs[path] for path in settings[name])
     loras = [parse_lora(text) for text in settings["lora"]]
-    settings["lora"] = tuple(f"{inputs.get(path, path)}:{weight}" for path, weight in loras)
+    settings["lora"] = tuple(f"{_found(path, inputs)}:{weight}" for path, weight in loras)
     return kind(**settings)
+
+
+def _found(lora: str, inputs: dict[str, Path]) -> str | Path:
+    """Where a LoRA lies now, a file or the folder of one; itself where it was neither, but a name."""
+    place = Path(lora)
+    within = [found.parent for name, found in inputs.items() if Path(name).parent == place and found.suffix == WEIGHTS]
+    return inputs.get(str(place)) or (within[0] if within else lora)
 
 
 def what_changed(record: Record) -> str:

@@ -161,8 +161,9 @@ def write_map(path: Path, picture: "PIL.Image.Image", real: "np.ndarray") -> Non
     import numpy as np
     import PIL.Image
 
-    from byteedit.image import read_pictures, unit
+    from byteedit.image import unit
     from byteedit.provenance import write_atomically
+    from byteedit.reading import read_pictures
 
     grey = unit(read_pictures(picture)[0].pixels) @ np.float32([0.299, 0.587, 0.114])  # (H, W) in [0, 1]
     red = (1 - real[..., None]) * np.float32([1.0, 0.15, 0.15]) + real[..., None]  # (H, W, 3)

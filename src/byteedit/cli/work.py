@@ -22,8 +22,8 @@ from byteedit.cli.command import UsageError
 from byteedit.cli.opening import add_loras, default_device, default_loras, open_pipeline
 from byteedit.cli.pictures import MaskedCommand, Outpaint, PictureCommand
 from byteedit.cli.records import REPLAY_OPTIONS, describe, restore, what_changed
-from byteedit.image import ORIENTATION, read_masks, read_pictures
 from byteedit.provenance import encode_png, make_writable, read_record, write_atomically
+from byteedit.reading import ORIENTATION, read_masks, read_pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +208,8 @@ def open_picture(path: Path) -> PIL.Image.Image:
     """A picture file, read to its end. Raises ValueError where it is none, or broken."""
     try:
         image = PIL.Image.open(path)
+        if not image.mode.startswith("I") and any(";16" in str(tile) for tile in getattr(image, "tile", ())):
+            warnings.warn(f"{path} has colours or alpha of 16 bits, of which the upper 8 are kept.", stacklevel=2)
         image.load()
     except (PIL.UnidentifiedImageError, PIL.Image.DecompressionBombError, OSError, SyntaxError) as error:
         raise ValueError(f"{path} cannot be read as a picture ({error}).") from error

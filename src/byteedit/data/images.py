@@ -95,7 +95,7 @@ def _to_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
     """16 bits become 8, by the rules of `byteedit.image`, which refuses floats with a ValueError."""
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
-    from byteedit.image import convert_mode  # here, since it loads torch
+    from byteedit.reading import convert_mode  # here, since it loads torch
 
     deep = image if image.mode == "I;16" else convert_mode(image)
     return PIL.Image.fromarray((np.asarray(deep) // 257).astype(np.uint8))

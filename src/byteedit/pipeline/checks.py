@@ -8,9 +8,11 @@ import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from diffusers import PNDMScheduler
 
 from byteedit.diffusion import hands_on
 from byteedit.image import LARGEST, SMALLEST, Picture
+from byteedit.schedule import Schedule
 
 OUTPUT_TYPES = {"pil": "pil", "np": "np", "numpy": "np", "pt": "pt", "latent": "latent"}
 RENAMED = {"callback": "callback_on_step_end", "callback_steps": "callback_on_step_end", "mask": "mask_image"}
@@ -26,11 +28,27 @@ def check_unknown(names: Iterable[str], known: Iterable[str]) -> None:
         raise ValueError(f"Unknown argument {name!r}; {hint}")
 
 
+def check_safety(safety_checker, feature_extractor) -> None:
+    """A safety checker with what prepares pictures for it."""
+    if safety_checker is not None and feature_extractor is None:
+        raise ValueError("A safety_checker came without a feature_extractor; give both, or safety_checker=None.")
+
+
 def check_noise_scale(noise_scale: float, scheduler) -> None:
     """Warn where a solver passes over the `noise_scale` that a call, a LoRA or the checkpoint asks for."""
     if noise_scale != 1 and not hands_on(scheduler):
         message = f"{type(scheduler).__name__} keeps noise in a way of its own and passes over noise_scale"
         warnings.warn(f"{message}={noise_scale:g}; take DDIMScheduler, for example.", stacklevel=4)
+
+
+def check_solver(schedule: Schedule, scheduler) -> None:
+    """Warn where a solver makes other steps of a LoRA's schedule than those that it was made for."""
+    if isinstance(scheduler, PNDMScheduler) or scheduler.order > 1:
+        message = f"{type(scheduler).__name__} asks the UNet more often, and from another noise, than the LoRA's"
+        warnings.warn(
+            f"{message} {schedule.num_inference_steps} steps; set DDIMScheduler.from_config(pipe.scheduler.config).",
+            stacklevel=3,
+        )
 
 
 def check_output(output_type: str) -> str:

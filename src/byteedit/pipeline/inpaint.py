@@ -93,6 +93,7 @@ class ByteEditInpaintPipeline(
         guidance_end: float = 1.0,
     ):
         super().__init__()
+        checks.check_safety(safety_checker, feature_extractor)
         self.register_modules(
             vae=vae,
             text_encoder=text_encoder,
@@ -204,13 +205,12 @@ class ByteEditInpaintPipeline(
 
         Args:
             prompt: words, one string or a list. Without, or equal to `negative_prompt`, guidance is off.
-            image: PIL images of any mode and EXIF orientation; arrays (B, H, W, C) or tensors (B, C, H, W) in [0,
-            1]; latents.
+            image: PIL images of any mode and orientation; arrays (B, H, W, C), tensors (B, C, H, W) in [0, 1]; latents.
             mask_image: of the same size, 1 (white) = generate. Grey values blend.
-            height, width: the output's size, multiples of the autoencoder's factor; without, the input's. With a whole
-            number as `padding_mask_crop`, the window's as the model sees it.
-            padding_mask_crop: "auto" lets a window around the mask through the model, at the model's own resolution;
-                pixels of margin do the same more tightly; None or 0 take the whole picture.
+            height, width: the output's size, multiples of the autoencoder's factor; one alone: the other is the model's
+            own; without: the input's. With a whole number as `padding_mask_crop`, the window's as the model sees it.
+            padding_mask_crop: "auto" shows the model a window around the mask, at the model's own resolution; pixels of
+            margin do so more tightly; None or 0 take the whole picture.
             strength: share of the schedule that is run, in (0, 1].
             init: what is noised at its start: "noise", the "masked" picture, the "image"; None: noise at strength 1,
             else image.
@@ -236,7 +236,7 @@ class ByteEditInpaintPipeline(
         own = self.schedule.asked(
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
-            strength=strength,
+            strength=1.0 if strength is None and (timesteps or sigmas) else strength,  # all that are asked for
             init=init,
             noise_scale=noise_scale,
             guidance_end=guidance_end,

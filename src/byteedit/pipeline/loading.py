@@ -1,5 +1,6 @@
 """What loading looks at before diffusers does: weights that are pickled, schedulers that are outdated."""
 
+import json
 from collections.abc import Container
 from pathlib import Path
 
@@ -9,8 +10,10 @@ CURRENT_SCHEDULER = {"steps_offset": 1, "skip_prk_steps": True}  # what diffuser
 
 
 def pickled_only(folder: Path, passed: Container[str]) -> bool:
-    """Whether a folder has a component, not passed by hand, whose only weights are pickled."""
-    parts = [part for part in folder.glob("*") if part.is_dir() and part.name not in passed]
+    """Whether a folder has a component, named in its index and not passed by hand, whose only weights are pickled."""
+    index = folder / "model_index.json"
+    named = json.loads(index.read_text()) if index.is_file() else {}
+    parts = [folder / name for name, value in named.items() if isinstance(value, list) and name not in passed]
     return any([*part.glob("*.bin")] and not [*part.glob("*.safetensors")] for part in parts)
 
 

@@ -1,14 +1,17 @@
-"""LoRAs that say how they are to be used: loading one sets the pipeline's schedule, unloading or deleting sets it
-back; one that is only disabled keeps it.
+"""LoRAs that say how they are to be used: loading one sets the pipeline's schedule, choosing another sets that one's,
+and without any it is set back; one that is only disabled keeps it.
 
 The weights are loaded by diffusers. What a LoRA may say is `schedule.Schedule`; one that says nothing changes nothing
 but weights. Explicit arguments of a call go before it.
 """
 
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from types import MappingProxyType
 
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 
+from byteedit.pipeline import checks
 from byteedit.schedule import Schedule
 
 
@@ -16,6 +19,7 @@ class Loras(StableDiffusionLoraLoaderMixin):
     """Methods of `ByteEditInpaintPipeline`; not for use on their own."""
 
     _before_loras: tuple[Schedule, frozenset[str]] | None = None  # the schedule, and what was fused, before one was set
+    _schedules: Mapping[str, Schedule] = MappingProxyType({})  # by the name of the LoRA that carries it
 
     @property
     def schedule(self) -> Schedule:
@@ -34,16 +38,24 @@ class Loras(StableDiffusionLoraLoaderMixin):
     def load_lora_weights(self, pretrained_model_name_or_path_or_dict, adapter_name: str | None = None, **kwargs):
         """Load a LoRA as diffusers does, and take its schedule for the pipeline's own where it carries one.
 
-        Of several LoRAs with a schedule the last one loaded counts, whatever their weights. Raises ValueError, before
-        anything is loaded, where a schedule makes no sense.
+        Of several LoRAs with a schedule the last one loaded counts, or the last that `set_adapters` names, whatever
+        their weights. Raises ValueError, before anything is loaded, where a schedule makes no sense.
         """
         source, schedule = pretrained_model_name_or_path_or_dict, None
         if not isinstance(source, dict):
             schedule = Schedule.of_lora(self.lora_state_dict(source, return_lora_metadata=True, **kwargs)[2])
+        before = self._adapters()
         super().load_lora_weights(source, adapter_name, **kwargs)
         if schedule is not None:
+            checks.check_solver(schedule, self.scheduler)
             self._before_loras = self._before_loras or (self.schedule, frozenset(self.fused_loras))
+            self._schedules = self._schedules | dict.fromkeys(self._adapters() - before, schedule)
             self.follow(schedule)
+
+    def set_adapters(self, adapter_names: list[str] | str, adapter_weights=None) -> None:
+        """As diffusers does it; the schedule is that of the last one named that has one, else that before all LoRAs."""
+        super().set_adapters(adapter_names, adapter_weights)
+        self._follow_last([adapter_names] if isinstance(adapter_names, str) else adapter_names)
 
     def unload_lora_weights(self) -> None:
         """Take all LoRAs away, and their schedules: the one before them counts again, unless they were fused since."""
@@ -51,14 +63,36 @@ class Loras(StableDiffusionLoraLoaderMixin):
         self._set_back()
 
     def delete_adapters(self, adapter_names: list[str] | str) -> None:
-        """As diffusers does it; with the last LoRA the schedule goes, as if all were unloaded."""
+        """As diffusers does it; the schedule is that of the last one that is left and active, as in `set_adapters`."""
         super().delete_adapters(adapter_names)
-        if not any(self.get_list_adapters().values()):
+        if not (left := self._adapters()):
             self._set_back()
+        elif self._before_loras is not None:
+            self._follow_last([name for name in self.get_active_adapters() if name in left])
+        self._schedules = {name: schedule for name, schedule in self._schedules.items() if name in left}
+
+    def _adapters(self) -> set[str]:
+        """The names of all LoRAs that are loaded."""
+        return {name for names in self.get_list_adapters().values() for name in names}
+
+    def _follow_last(self, names: list[str]) -> None:
+        schedules = [self._schedules[name] for name in names if name in self._schedules]
+        if schedules:
+            self.follow(schedules[-1])
+        elif self._before_loras is not None:
+            self._follow_before()
+
+    def _follow_before(self) -> None:
+        """Go back to the schedule before all LoRAs, unless they were fused; a scheduler that was set since stays."""
+        schedule, fused = self._before_loras
+        if fused != self.fused_loras:
+            return
+        ours = {one.timestep_spacing for one in self._schedules.values()}
+        if self.schedule.timestep_spacing not in ours:
+            schedule = replace(schedule, timestep_spacing=None)
+        self.follow(schedule)
 
     def _set_back(self) -> None:
         if self._before_loras is not None:
-            schedule, fused = self._before_loras
-            if fused == self.fused_loras:
-                self.follow(schedule)
-            self._before_loras = None
+            self._follow_before()
+            self._before_loras, self._schedules = None, {}

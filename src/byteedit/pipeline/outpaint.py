@@ -3,16 +3,18 @@
 The pictures are extended by mirroring, and every round replaces some of that by an ordinary edit of one window.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 import numpy as np
 import PIL.Image
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 
-from byteedit.image import Picture, Window, from_values, picture_from_pil, read_pictures, to_pil, unit
+from byteedit.image import Picture, Window, from_values, to_pil, unit
 from byteedit.pipeline.canvas import to_output
 from byteedit.pipeline.checks import check_output
 from byteedit.pipeline.words import Words
+from byteedit.reading import picture_from_pil, read_pictures
 
 Sides = tuple[int, int, int, int]  # left, right, top, bottom, in pixels
 ANCHORS = {"center": (0.5, 0.5), "left": (0, 0.5), "right": (1, 0.5), "top": (0.5, 0), "bottom": (0.5, 1)}
@@ -32,7 +34,8 @@ def outpaint(pipe, image, sides: Sides, target, aspect_ratio, anchor: str, promp
             "outpaint has no latents of the whole picture to give; ask for output_type 'pil', 'np' or 'pt'."
         )
     return_dict, each = kwargs.pop("return_dict", True), kwargs.pop("num_images_per_prompt", 1)
-    pictures = [as_pil(picture) for picture in read_pictures(image)]
+    given = read_pictures(image)
+    pictures = [as_pil(picture) for picture in given]
     if len({picture.size for picture in pictures}) > 1:
         raise ValueError("The pictures have several sizes; outpaint them one by one.")
     sides = sides_of(pictures[0].size, sides, target, aspect_ratio, anchor)
@@ -40,13 +43,21 @@ def outpaint(pipe, image, sides: Sides, target, aspect_ratio, anchor: str, promp
         prompt, *(kwargs.pop(name, None) for name in ("negative_prompt", "prompt_embeds", "negative_prompt_embeds"))
     )
     words = words.spread(max(len(words), len(pictures)))
-    pictures = pictures * (len(words) // len(pictures))
+    pictures, given = (rows * (len(words) // len(pictures)) for rows in (pictures, given))
     kwargs |= words.repeat(each).arguments()
     canvases = [extend(picture, sides) for picture in pictures for _ in range(each)]
     unsafe = fill(pipe, canvases, pictures[0].size, sides, kwargs)
     if output_type != "pil":
-        canvases = to_output([unit(picture_from_pil(canvas).pixels) for canvas in canvases], output_type)
+        known = [picture for picture in given for _ in range(each)]
+        canvases = to_output(list(map(unrounded, canvases, known, repeat(sides))), output_type)
     return StableDiffusionPipelineOutput(canvases, unsafe) if return_dict else (canvases, unsafe)
+
+
+def unrounded(canvas: PIL.Image.Image, picture: Picture, sides: Sides) -> np.ndarray:
+    """A filled canvas as floats (H, W, 3) in [0, 1], with the very values that the picture came with."""
+    pixels, (left, _, top, _) = unit(picture_from_pil(canvas).pixels), sides
+    pixels[top : top + picture.size[1], left : left + picture.size[0]] = unit(picture.pixels)
+    return pixels
 
 
 def fill(pipe, canvases: list[PIL.Image.Image], size: tuple[int, int], sides: Sides, kwargs: dict) -> list[bool] | None:
@@ -95,6 +106,8 @@ def sides_of(size: tuple[int, int], sides: Sides, target, aspect_ratio, anchor: 
         return checked_sides(sides)
     if anchor not in ANCHORS:
         raise ValueError(f"anchor is {anchor!r}; choose one of {', '.join(ANCHORS)}.")
+    if target is not None and not (isinstance(target, Sequence) and len(target) == 2):
+        raise ValueError(f"size is {target!r}; give (width, height) in pixels.")
     width, height = target or fit_aspect(size, aspect_ratio)
     if width < size[0] or height < size[1]:
         raise ValueError(f"size is {width} x {height}, smaller than the picture, {size[0]} x {size[1]}; crop it first.")

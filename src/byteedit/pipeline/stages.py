@@ -18,11 +18,12 @@ from torch import Tensor
 
 from byteedit import diffusion
 from byteedit.diffusion import Condition, spread
-from byteedit.image import Window, read_masks, read_pictures, resize
+from byteedit.image import Window, resize
 from byteedit.pipeline import checks
 from byteedit.pipeline.canvas import Canvas, lay_out, scaled, see_mask, to_output
 from byteedit.pipeline.observer import call_back, unguided
 from byteedit.pipeline.words import Words
+from byteedit.reading import read_masks, read_pictures
 from byteedit.schedule import Schedule
 
 HOOKS = {"_hf_hook", "_diffusers_hook"}  # what accelerate and diffusers hang on modules that they move

@@ -41,7 +41,8 @@ class CLIPReward(nn.Module):
             scaled: Multiply the cosine by the model's logit scale, as PickScore does.
             kwargs: Go to `CLIPModel.from_pretrained`; `dtype` is float32 unless given.
         """
-        kwargs.setdefault("dtype", torch.float32)
+        if kwargs.keys().isdisjoint({"dtype", "torch_dtype"}):
+            kwargs["dtype"] = torch.float32
         model = CLIPModel.from_pretrained(name, **kwargs)
         return cls(model, AutoTokenizer.from_pretrained(tokenizer or name), scaled=scaled)
 

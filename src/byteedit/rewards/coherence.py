@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, ViTConfig, ViTModel
 
-from byteedit.image import read_pictures, to_tensor
-from byteedit.rewards.pixels import batches, check, evaluating, normalize, residual, resize, scaled, windows
+from byteedit.image import to_tensor
+from byteedit.reading import read_pictures
+from byteedit.rewards.pixels import batches, check, check_list, evaluating, normalize, residual, resize, scaled, windows
 from byteedit.rewards.stem import build_stem
 
 __all__ = ["CoherenceReward", "CoherenceRewardConfig"]
@@ -137,8 +138,9 @@ class CoherenceReward(PreTrainedModel):
         Those of one size go together, `batch_size` of them or `TOGETHER` pixels at a time, or one that has more.
 
         Raises:
-            ValueError: `batch_size` is less than 1.
+            ValueError: `images` is no list, or `batch_size` is less than 1.
         """
+        check_list(images)
         pixels = [read_pictures(image)[0].pixels for image in images]  # (H, W, 3) each
         shapes = [one.shape[:2] for one in pixels]
         found = {}
@@ -177,7 +179,8 @@ class CoherenceReward(PreTrainedModel):
         """A reward from a folder or the hub, as `PreTrainedModel.from_pretrained`; float32 unless `dtype` says
         otherwise, whatever the file holds.
         """
-        kwargs.setdefault("dtype", torch.float32)
+        if kwargs.keys().isdisjoint({"dtype", "torch_dtype"}):
+            kwargs["dtype"] = torch.float32
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
 

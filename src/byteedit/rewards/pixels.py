@@ -8,13 +8,15 @@ Source: the preprocessing of CLIP, which ImageReward shares.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import PIL.Image
 import torch
 import torch.nn.functional as F
 from PIL.Image import Resampling
 from torch import Tensor, nn
 
-from byteedit.image import read_pictures, to_tensor
 from byteedit.image import resize as resize_pixels
+from byteedit.image import to_tensor
+from byteedit.reading import read_pictures
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green, blue in [0, 1]
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -125,12 +127,19 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
+def check_list(images: Sequence) -> None:
+    """Raise ValueError for a picture where a list of them is expected."""
+    if isinstance(images, PIL.Image.Image):
+        raise ValueError("One picture came; give a list of them.")
+
+
 def score(model, images: Sequence, prompts: Sequence[str], *, size: int, batch_size: int) -> list[float]:
     """`model.rate` of PIL images of any sizes with a prompt for each, in batches, without gradient and dropout.
 
     Raises:
-        ValueError: there is not one prompt for each image, or `batch_size` is less than 1.
+        ValueError: `images` is no list, there is not one prompt for each, or `batch_size` is less than 1.
     """
+    check_list(images)
     if isinstance(prompts, str) or len(images) != len(prompts):
         what = "one string" if isinstance(prompts, str) else f"{len(prompts)} prompts"
         raise ValueError(f"{len(images)} images came with {what}; give a list with a prompt for each image.")

@@ -182,7 +182,8 @@ class PreferenceReward(PreTrainedModel):
         """A reward and its tokenizer from a folder or the hub, as `PreTrainedModel.from_pretrained`; float32 unless
         `dtype` says otherwise, whatever the file holds.
         """
-        kwargs.setdefault("dtype", torch.float32)
+        if kwargs.keys().isdisjoint({"dtype", "torch_dtype"}):
+            kwargs["dtype"] = torch.float32
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with output_loading_info=True
         where = {name: kwargs[name] for name in LOADING if name in kwargs}

@@ -144,11 +144,15 @@ class Run:
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Copies of the parameters that were trained, by objective; on the main process, whole even where sharded."""
-        states = {name: self.accelerator.get_state_dict(model) for name, model in self.models.items()}
+        states = {name: self._state(model) for name, model in self.models.items()}
         return {
-            name: {key: value.clone().contiguous() for key, value in state.items() if key in self.trained[name]}
+            name: {key: state[key].clone().contiguous() for key in self.trained[name]} if state else {}
             for name, state in states.items()
         }
+
+    def _state(self, model: nn.Module) -> dict[str, Tensor]:
+        """A model's whole state, by the names that it has uncompiled; empty on other processes where it is sharded."""
+        return {key.replace("_orig_mod.", ""): value for key, value in self.accelerator.get_state_dict(model).items()}
 
     def keep_best(self) -> None:
         """Write the weights as they are now, as the best so far, at once or not at all."""
