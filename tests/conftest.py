@@ -140,6 +140,17 @@ def model(pipe, tmp_path, monkeypatch):
     return str(tmp_path / "model")
 
 
+@pytest.fixture
+def folder(tmp_path, monkeypatch, pipe, scene):
+    """The current folder, with model/, photo.png (70 x 50) and mask.png."""
+    monkeypatch.chdir(tmp_path)
+    pipe.save_pretrained("model")
+    photo, mask = scene(70, 50)
+    photo.save("photo.png")
+    mask.save("mask.png")
+    return tmp_path
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """Debian's Chromium without a window."""

@@ -165,6 +165,13 @@ def test_the_caption_may_have_another_name(tmp_path):
         (tmp_path / file / "0.png").write_bytes(png(RED))
         (tmp_path / file / file).write_text(json.dumps({line: "0.png", "text": "words"}) + "\n")
         assert rows_of(open_edits(tmp_path / file, Skipped(), caption="text"))[0]["caption"] == "words"
+    for read in (False, True):
+        named = Dataset.from_dict({"jpg": [{"bytes": png((9, 9, 9))}], "txt": ["words"]})
+        named.cast_column("jpg", Image(decode=False)).to_parquet(tmp_path / "named.parquet")
+        edits = open_edits(tmp_path / "named.parquet", Skipped(), caption="txt", image="jpg", streaming=read)
+        assert (rows_of(edits)[0]["caption"], rows_of(edits)[0]["image"].getpixel((0, 0))) == ("words", (9, 9, 9))
+    with pytest.raises(ValueError, match=r"column image is missing.* of D_train caption_column and image_column"):
+        open_edits(tmp_path / "named.parquet", Skipped(), caption="txt")
     write_tar(tmp_path / "one.tar", {"0.png": png(RED), "0.json": b'{"text": "words"}'})
     assert rows_of(open_edits(tmp_path / "one.tar", Skipped(), caption="text"))[0]["caption"] == "words"
 

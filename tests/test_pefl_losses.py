@@ -8,6 +8,7 @@ from accelerate import PartialState
 
 from byteedit.training.losses import differentiate_in_parts, feature_loss, pixel_loss, reward_loss
 from byteedit.training.pefl import FeedbackSettings, draw_points
+from test_pefl import build, gradients, three_rows
 
 PartialState(cpu=True)
 
@@ -124,3 +125,22 @@ def test_the_other_losses_are_their_formulas():
 def test_settings_that_contradict_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         settings_for(**changes)
+
+
+def test_a_straight_through_clamp_cuts_off_what_is_scored_and_passes_the_gradient(monkeypatch):
+    seen = []
+    monkeypatch.setattr("byteedit.training.pefl.decode", lambda vae, x0: 3 * x0)
+    for clamp in ("none", "straight-through"):
+        feedback, x0 = build(features=None, clamp=clamp), torch.linspace(-1, 1, 12).view(1, 3, 2, 2).requires_grad_()
+        feedback.rewards = {"seen": (lambda image, prompt: seen.append(image) or image.mean((1, 2, 3)), 1.0)}
+        terms = feedback.judge(x0, torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2), ["a"], None)
+        assert (torch.autograd.grad(terms["reward/seen"], x0)[0] < 0).all()
+    assert seen[0].abs().max() == 3 and torch.equal(seen[1], seen[0].clamp(-1, 1))
+
+
+def test_checkpointed_decoding_gives_the_same_gradient(monkeypatch):
+    monkeypatch.setattr("byteedit.training.pefl.draw_points", lambda *_: torch.tensor([[2], [1], [3]]))
+    plain, checkpointed = build(), build(decode_checkpointing=True)
+    assert checkpointed.vae.decoder.gradient_checkpointing and not plain.vae.decoder.gradient_checkpointing
+    ours, theirs = (gradients(one, one.loss(one.unet, three_rows())["loss"]) for one in (plain, checkpointed))
+    torch.testing.assert_close(ours, theirs)

@@ -7,9 +7,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-    PNDMScheduler,
     StableDiffusionInpaintPipeline,
 )
 from PIL import Image
@@ -184,17 +181,6 @@ def test_a_lora_says_how_much_noise_is_handed_on(pipe, tmp_path, scene):
     assert pipe.schedule.noise_scale == 1
 
 
-def test_of_two_loras_the_last_one_loaded_counts(pipe, fast, tmp_path):
-    own, faster = pipe.schedule, Schedule.trained(4, 3, "masked", "trailing")
-    pipe.load_lora_weights(fast, adapter_name="fast")
-    pipe.load_lora_weights(lora_of(tmp_path / "plain"), adapter_name="plain")
-    assert pipe.schedule == FAST
-    pipe.load_lora_weights(lora_of(tmp_path / "faster", faster), adapter_name="faster")
-    assert pipe.schedule == faster
-    pipe.unload_lora_weights()
-    assert pipe.schedule == own
-
-
 def test_what_is_fused_keeps_its_schedule(pipe, fast, tmp_path):
     pipe.load_lora_weights(fast)
     pipe.fuse_lora()
@@ -294,37 +280,3 @@ def test_a_lora_of_another_shape_is_refused(fast, settings):
     add_lora(unet, LoraSettings(**settings))
     with pytest.raises(ValueError, match=r"rank 2, alpha 2\) is not one of rank"):
         fill_lora(unet, fast)
-
-
-def test_of_two_loras_the_one_that_is_set_counts(pipe, fast, tmp_path):
-    own, faster = pipe.schedule, Schedule.trained(4, 3, "masked", "trailing")
-    pipe.load_lora_weights(fast, adapter_name="fast")
-    pipe.load_lora_weights(lora_of(tmp_path / "plain"), adapter_name="plain")
-    pipe.load_lora_weights(lora_of(tmp_path / "faster", faster), adapter_name="faster")
-    for names, schedule in [("fast", FAST), (["faster", "plain"], faster), (["faster", "fast"], FAST), ("plain", own)]:
-        pipe.set_adapters(names)
-        assert pipe.schedule == schedule
-    pipe.set_adapters("faster")
-    pipe.delete_adapters("faster")
-    assert pipe.schedule == FAST  # which peft makes active
-    pipe.delete_adapters(["fast", "plain"])
-    assert pipe.schedule == own
-
-
-def test_a_scheduler_that_was_set_since_stays_when_the_lora_goes(pipe, fast):
-    pipe.load_lora_weights(fast)
-    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="linspace")
-    pipe.unload_lora_weights()
-    assert pipe.scheduler.config.timestep_spacing == "linspace"
-
-
-def test_timesteps_that_a_call_names_are_all_run(pipe, fast, scene):
-    pipe.load_lora_weights(fast)
-    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
-    assert timesteps_of(pipe)(scene, timesteps=[999, 749, 499, 249])[0] == [999, 749, 499, 249]
-
-
-def test_a_solver_that_makes_other_steps_than_the_lora_s_is_said(parts, fast):
-    pipe = ByteEditInpaintPipeline(**parts(scheduler=PNDMScheduler(skip_prk_steps=True, steps_offset=1)))
-    with pytest.warns(UserWarning, match=r"PNDMScheduler asks the UNet more often.* set DDIMScheduler\.from_config"):
-        pipe.load_lora_weights(fast)

@@ -1,5 +1,6 @@
 """The example and `byteedit train pefl` run in a tiny form; the presets fit the settings; the LoRA fits in 3 MB."""
 
+import re
 import runpy
 import sys
 from dataclasses import replace
@@ -81,7 +82,18 @@ def test_the_command_does_the_same_and_pushes_where_it_is_told(preset, places, m
     folder = places["output"] / "unet"
     assert pushed == [(folder, "me/boosted")]
     assert f"{folder}: score/mine " in capsys.readouterr().out
-    assert 'UNet2DConditionModel.from_pretrained("me/boosted")' in (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    assert 'UNet2DConditionModel.from_pretrained("me/boosted")' in card and "pipe.follow" not in card
+
+
+def test_the_card_of_all_weights_says_how_they_are_to_be_asked(preset, places):
+    train_pefl(read(PeflSettings, preset, ["rank=0", "timestep_spacing=trailing", "guidance_scale=1.5"]))
+    card = (places["output"] / "unet" / "README.md").read_text()
+    assert "To be used with guidance 1.5, as below." in card
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", card, re.DOTALL)[1], names)
+    schedule = names["pipe"].schedule
+    assert (schedule.guidance_scale, schedule.timestep_spacing) == (1.5, "trailing")
 
 
 def test_a_judge_comes_from_outside(preset):

@@ -1,5 +1,6 @@
 """The example and `byteedit train reward` run in a tiny form; the presets fit the settings and the promised sizes."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 from datasets import Dataset
 from PIL import Image
+from scipy.stats import binomtest
 
 from byteedit.cli import main
 from byteedit.data.preferences import AESTHETIC
@@ -79,6 +81,11 @@ def test_the_example_trains_a_reward_that_opens(preset, tmp_path, monkeypatch, c
     assert len(reward.score([Image.new("RGB", (40, 30))], ["a boat"])) == 1
     card = (tmp_path / "other" / "reward" / "README.md").read_text()
     assert "Held-out numbers" in card and "| steps | 4 |" not in card and "| lr | 0.01 |" in card
+    assert "the numbers are of the 8 rows of split validation" in card
+    [told] = re.findall(r"95 % interval of pair_accuracy: (.*) to (.*) \|", card)
+    accuracy = float(re.search(r"\| pair_accuracy \| (.*) \|", card)[1])
+    interval = binomtest(round(8 * accuracy), 8).proportion_ci(method="wilson")
+    assert told == (f"{interval.low:.3f}", f"{interval.high:.3f}")
 
 
 def test_the_example_asks_for_a_preset(monkeypatch):

@@ -27,7 +27,7 @@ from byteedit.training.sft import (
 )
 from conftest import build_unet, build_vae
 from test_edits import png, write_tar
-from toy_training import fresh  # noqa: F401
+from toy_training import Prepared, fresh  # noqa: F401
 
 ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 SCHEDULERS = {
@@ -156,18 +156,9 @@ def test_the_objective_is_what_is_written_out_row_by_row(kind, outside, gamma, b
 
 
 def test_the_gradient_goes_through_the_module_that_is_given_to_the_unet_alone(batch):
-    class Prepared(torch.nn.Module):
-        def __init__(self, module):
-            super().__init__()
-            self.module, self.calls = module, 0
-
-        def forward(self, *args, **kwargs):
-            self.calls += 1
-            return self.module(*args, **kwargs)
-
     stage, prepared = stage_of("v_prediction"), Prepared(build_unet())
     stage.loss(prepared, batch)["loss"].backward()
-    assert prepared.calls == 1
+    assert prepared.graded == 1
     assert all(value.grad is not None for value in prepared.parameters())
     assert all(value.grad is None for value in stage.vae.parameters())
 

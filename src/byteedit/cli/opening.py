@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import diffusers
+import huggingface_hub
 import torch
 import transformers
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
@@ -63,6 +64,7 @@ def quiet() -> None:
     for library in (diffusers, transformers):
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
+    huggingface_hub.utils.logging.set_verbosity_error()
     logging.getLogger(StableDiffusionSafetyChecker.__module__).setLevel(logging.WARNING)  # why a result is black
 
 

@@ -46,7 +46,15 @@ class Edits:
         return {"shards": len(self.shards)} if self.rows is None else {"rows": len(self.rows)}
 
 
-def open_edits(source: str | Path, skipped: Skipped, *, caption: str = "caption", streaming: bool = False) -> Edits:
+def open_edits(
+    source: str | Path,
+    skipped: Skipped,
+    *,
+    caption: str = "caption",
+    image: str = "image",
+    config: str | None = None,
+    streaming: bool = False,
+) -> Edits:
     """The rows of a source, none of them decoded.
 
     Args:
@@ -55,7 +63,8 @@ def open_edits(source: str | Path, skipped: Skipped, *, caption: str = "caption"
             a folder of them; Parquet or JSONL, or a folder that `datasets` saved; a hub id; or "picturebook", which is
             drawn. Tars and the hub are read as streams, all others by number.
         skipped: Counts lines and shards that cannot be read.
-        caption: The column that holds the caption.
+        caption, image: The columns that hold caption and picture; the picture's of Parquet, JSONL and the hub alone.
+        config: Which of several configurations of a data set on the hub.
         streaming: Read Parquet and JSONL as streams too, instead of a copy in the cache of `datasets` (Parquet) or in
             memory (JSONL).
 
@@ -79,7 +88,8 @@ def open_edits(source: str | Path, skipped: Skipped, *, caption: str = "caption"
         return Edits(read=read, shards=[Tar(tar, skipped) for tar in tars])
     if folder and not find_files(name, split) and (pictures := find_pictures(folder)):
         return Edits(read=partial(_decode, first=with_caption), rows=pictures)
-    return _open_table(name, split, skipped, caption, streaming)
+    columns = {"caption": caption, "image": image}
+    return _open_table(name, split, skipped, columns, streaming, config)
 
 
 def _split(source: str) -> tuple[str, str]:
@@ -95,17 +105,19 @@ def _folder(path: Path, split: str) -> Path | None:
     return path if path.is_dir() and split == "train" else None
 
 
-def _open_table(name: str, split: str, skipped: Skipped, caption: str, streaming: bool) -> Edits:
-    schema = Schema({"image": IMAGE, caption: TEXT}, EDITS.optional)
-    rows = load(name, schema, skipped, split=split, streaming=streaming or not Path(name).exists())
-    read = partial(decode_row, caption=caption)
+def _open_table(
+    name: str, split: str, skipped: Skipped, columns: dict[str, str], streaming: bool, config: str | None
+) -> Edits:
+    schema = Schema({columns["image"]: IMAGE, columns["caption"]: TEXT}, EDITS.optional)
+    rows = load(name, schema, skipped, split=split, config=config, streaming=streaming or not Path(name).exists())
+    read = partial(decode_row, **columns)
     if not isinstance(rows, IterableDataset):
         return Edits(read=read, rows=rows)
     count = rows.num_shards
     return Edits(read=read, shards=[rows.shard(num_shards=count, index=number) for number in range(count)])
 
 
-def decode_row(row: Row, *, root: Path | None = None, caption: str = "caption") -> Row:
+def decode_row(row: Row, *, root: Path | None = None, caption: str = "caption", image: str = "image") -> Row:
     """The columns of EDITS, decoded, of a row whose images are stored; paths are relative to `root`.
 
     Raises:
@@ -113,7 +125,7 @@ def decode_row(row: Row, *, root: Path | None = None, caption: str = "caption") 
     """
     mask = open_image(store(row["mask"], root), "L") if row.get("mask") else None
     instances = [open_image(store(one, root), "L") for one in row.get("instances") or []]
-    return _fitting(open_image(store(row["image"], root)), row[caption], instances, row.get("phrases") or [], mask)
+    return _fitting(open_image(store(row[image], root)), row[caption], instances, row.get("phrases") or [], mask)
 
 
 def _decode(row: Any, first: Callable[[Any], Row]) -> Row:

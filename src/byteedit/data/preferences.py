@@ -64,8 +64,8 @@ class Schema:
         columns, known = set(columns), self.required | self.optional
         if missing := [name for name in self.required if name not in columns]:
             raise ValueError(
-                f"column {', '.join(missing)} is missing; the columns are {', '.join(sorted(columns))}. Rename them, "
-                "or name the layout if this is a public set."
+                f"column {', '.join(missing)} is missing; the columns are {', '.join(sorted(columns))}. Rename them; "
+                "or name, of a public set of preferences, the layout, of D_train caption_column and image_column."
             )
         return Features({name: kind if decoded else _raw(kind) for name, kind in known.items() if name in columns})
 

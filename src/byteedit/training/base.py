@@ -206,7 +206,8 @@ def encode_text(pipe: ByteEditInpaintPipeline, prompt: list[str]) -> Tensor:
 
 def open_data(source: str, settings: ItemSettings, skipped: Skipped) -> Edits:
     """D_train at a source, read as the settings say; a shard that cannot be read to its end is counted."""
-    edits = open_edits(source, skipped, caption=settings.caption_column, streaming=settings.streaming)
+    columns = {"caption": settings.caption_column, "image": settings.image_column}
+    edits = open_edits(source, skipped, **columns, config=settings.config or None, streaming=settings.streaming)
     return replace(edits, shards=[Shard(shard, skipped) for shard in edits.shards])
 
 

@@ -4,7 +4,9 @@ What a card looks like is `hub`'s. Nothing is measured here: numbers and picture
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from PIL import Image
@@ -29,7 +31,7 @@ from diffusers import UNet2DConditionModel
 from byteedit import PICTUREBOOK, ByteEditInpaintPipeline
 
 unet = UNet2DConditionModel.from_pretrained({here})
-pipe = ByteEditInpaintPipeline.from_pretrained({base}, unet=unet)
+pipe = ByteEditInpaintPipeline.from_pretrained({base}, unet=unet){follow}
 ```"""
 
 CHECKPOINT = """```python
@@ -43,18 +45,31 @@ USAGE = {"lora": LORA, "unet": UNET, "checkpoint": CHECKPOINT}  # by what the fo
 
 
 def describe(
-    accelerator: Accelerator, settings: TuneSettings, title: str, summary: str, measures: dict[str, float]
+    accelerator: Accelerator,
+    settings: TuneSettings,
+    title: str,
+    summary: str,
+    measures: dict[str, float],
+    use: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the card beside the finished weights, on the main process, and upload them where the settings say so."""
+    """Write the card beside the finished weights, on the main process, and upload them where the settings say so.
+
+    use: what of the pipeline's schedule must be set where a UNet alone, which cannot say it, is opened.
+    """
     if not accelerator.is_main_process:
         return
     folder, hosted = settings.written, "/" in settings.base and not Path(settings.base).exists()
     base = "PICTUREBOOK" if settings.base == "picturebook" else f'"{settings.base}"'
+    said = ", ".join(f"{name}={value!r}" for name, value in (use or {}).items())
+    follow = f"\npipe.follow(replace(pipe.schedule, {said}))  # which save_pretrained keeps" if said else ""
+    usage = USAGE[folder.name].format(base=base, here=f'"{settings.push or folder}"', follow=follow)
+    if said and folder.name == "unet":
+        usage = usage.replace("```python\n", "```python\nfrom dataclasses import replace\n\n")
     write_card(
         folder,
         title=title,
         summary=summary,
-        usage=USAGE[folder.name].format(base=base, here=f'"{settings.push or folder}"'),
+        usage=usage,
         tags=["image-inpainting", "stable-diffusion", "diffusers", *(["lora"] if settings.rank else [])],
         base=settings.start,
         base_model=settings.base if hosted else None,

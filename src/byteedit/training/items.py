@@ -36,6 +36,10 @@ class ItemSettings(Settings):
     that is not train. See docs/data.md."""
     caption_column: str = "caption"
     """Column that holds the caption, such as text."""
+    image_column: str = "image"
+    """Column of Parquet, JSONL and the hub that holds the picture, such as jpg."""
+    config: str = ""
+    """Which of several configurations of a data set on the hub; without, its default."""
     streaming: bool = False
     """Read Parquet and JSONL from their beginning, as tars and the hub are, instead of by number from a copy."""
     buffer: int = 1000

@@ -238,7 +238,8 @@ def _note(journal: Journal, name: str, terms: dict[str, Tensor], step: int) -> N
         if not fine:
             raise FloatingPointError(
                 f"{term} is {value.item()} at step {step}; begin anew in another output with a lower lr, a smaller "
-                "clip or mixed_precision no. The checkpoints up to here are whole."
+                "clip or mixed_precision no. The checkpoints up to here are whole: with their last step as steps, the "
+                "run ends with its weights, and another can begin with them."
             )
     journal.add(named)
 

@@ -80,6 +80,9 @@ class FeedbackSettings(Settings):
     """Weight of a pixel outside the mask where `region` is weighted; inside it is 1. (Ours)"""
     sees: Literal["decoded", "composite"] = "decoded"
     """What the rewards see: the decode as it is, or pasted into the input."""
+    clamp: Literal["none", "straight-through"] = "none"
+    """What becomes of values beyond [-1, 1] in what is decoded: they stay, or are cut off while the gradient passes as
+    if they were not, since a clamp has none there."""
     part: int = 1
     """Predictions that are decoded and scored at once: fewer take less memory; 0 takes all. A mean over some pixels or
     rows only (`region`, masked labels, a share from noise) is taken part by part, and then weighs rows otherwise."""
@@ -251,6 +254,8 @@ class Feedback:
     ) -> dict[str, Tensor]:
         """Decode predictions (n, 4, h, w) and score them: `loss`, and what it is made of."""
         edited = decode(self.vae, x0.to(self.vae.dtype)).float()  # (n, 3, H, W), about [-1, 1]
+        if self.settings.clamp == "straight-through":
+            edited = edited + (edited.clamp(-1, 1) - edited).detach()
         seen = edited if self.settings.sees == "decoded" else mask * edited + (1 - mask) * image
         return self.weigh(edited, seen, image, mask, prompt, features)
 

@@ -1,7 +1,10 @@
 """Whole trainings, from settings to a folder with weights and a model card: what `byteedit train` and examples call."""
 
+from dataclasses import asdict
+
 from accelerate import Accelerator
 from datasets import Dataset
+from scipy.stats import binomtest
 
 from byteedit.data.sources import has_splits
 from byteedit.hub import push, write_card
@@ -69,7 +72,7 @@ def publish(
         title=f"Reward: {settings.reward}",
         summary=f"{LEARNT[settings.reward]} Higher is better. The equations are ByteEdit's (arXiv 2404.04860).",
         base=settings.model or "new weights",
-        data=f"{settings.data}, split {settings.split}; the numbers are of split {settings.held_out}",
+        data=f"{settings.data}, split {settings.split}; {whose(settings, len(held_out), measures)}",
         settings={name: value for name, value in settings.course().items() if value not in ("", {})},
         measures=measures,
         samples=samples(model, held_out, settings.reward),
@@ -78,6 +81,15 @@ def publish(
     print(f"{folder}: {shown} on {len(held_out)} held-out rows")
     if settings.push:
         print(push(folder, settings.push))
+
+
+def whose(settings: RewardSettings, count: int, measures: dict[str, float]) -> str:
+    """Which rows a reward's numbers are of, how sure they are, and whether the weights were chosen by them."""
+    said = f"the numbers are of the {count} rows of split {settings.held_out}"
+    if "pair_accuracy" in measures:
+        told = binomtest(round(measures["pair_accuracy"] * count), count).proportion_ci(method="wilson")
+        said += f", 95 % interval of pair_accuracy: {told.low:.3f} to {told.high:.3f}"
+    return said + (f"; {settings.watch} on them chose the weights" if settings.watch else "")
 
 
 def train_inpaint(settings: sft.InpaintSettings) -> dict[str, float]:
@@ -103,9 +115,13 @@ def train_pefl(settings: boost.PeflSettings, judge: Judge | None = None) -> dict
     measures = boost.fit(accelerator, pipe, settings, judge)
     followed = ", ".join(f"{name} (weight {weight:g})" for name, weight in settings.rewards.items() if weight)
     summary = f"An inpainting model tuned by ByteEdit's perceptual feedback learning (arXiv 2404.04860) on {followed}."
+    before = asdict(own)
+    use = {name: value for name, value in asdict(pipe.schedule).items() if value != before[name]}
     if boost.recommending(settings, own, pipe.schedule):
         summary += f" To be used {how(pipe.schedule)}. {WHERE}"
-    describe(accelerator, settings, "Boosted inpainting model", summary, measures)
+    elif use:
+        summary += f" To be used {how(pipe.schedule)}, as below."
+    describe(accelerator, settings, "Boosted inpainting model", summary, measures, use)
     accelerator.end_training()
     return measures
 

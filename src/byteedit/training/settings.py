@@ -3,6 +3,8 @@
 A stage adds its own fields in a subclass. `read` makes settings from a preset and overrides. Loads no torch.
 """
 
+import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
@@ -11,6 +13,11 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 __all__ = ["Settings", "changed", "check", "read"]
 
 Kind = TypeVar("Kind")
+LAUNCHED = {
+    "mixed_precision": ("ACCELERATE_MIXED_PRECISION", "no"),
+    "accumulate": ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"),
+}
+"""Settings that `accelerate launch` passes on, too: in which variable, and what it says where nobody chose."""
 
 
 @dataclass(kw_only=True)
@@ -84,12 +91,17 @@ class Settings:
 
 
 def check(settings: Settings) -> None:
-    """Raise a ValueError where nothing would be learnt with these settings."""
+    """Raise a ValueError where nothing would be learnt with these settings; warn where accelerate is told otherwise."""
     for name in ("steps", "batch_size", "accumulate", "keep"):
         if (value := getattr(settings, name)) < 1:
             raise ValueError(f"{name} is {value}; give 1 or more.")
     if not settings.clip > 0:
         raise ValueError(f"clip is {settings.clip}; give a norm above 0, such as 1, or 1e9 to shorten no gradient.")
+    for name, (variable, usual) in LAUNCHED.items():
+        told, own = os.environ.get(variable, usual), str(getattr(settings, name))
+        if told not in (usual, own):
+            message = f"accelerate is configured for {name} {told}; what counts is the setting, {own}."
+            warnings.warn(message, stacklevel=3)
 
 
 def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
