@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from byteedit.cli import main
-from test_cli_pictures import EDIT, folder  # noqa: F401
+from test_cli_pictures import EDIT
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from test_cli_pictures import EDIT, folder  # noqa: F401
         (("--prompt", "--seed 99999999999999999999 --prompt"), "--seed is 99999999999999999999; give a whole number"),
     ],
 )
-def test_what_cannot_come_out_is_said_before_a_model_is_opened(folder, capsys, monkeypatch, change, words):  # noqa: F811
+def test_what_cannot_come_out_is_said_before_a_model_is_opened(folder, capsys, monkeypatch, change, words):
     Image.open("photo.png").convert("RGBA").save("photo.png")
     Image.new("L", (70, 50)).save("black.png")
     Image.new("RGBA", (70, 50), (255, 255, 255, 0)).save("clear.png")  # nothing is painted there
@@ -31,7 +31,7 @@ def test_what_cannot_come_out_is_said_before_a_model_is_opened(folder, capsys, m
     assert words in err and err.count("\n") == 1
 
 
-def test_a_picture_that_is_a_bomb_is_named(folder, capsys, monkeypatch):  # noqa: F811
+def test_a_picture_that_is_a_bomb_is_named(folder, capsys, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert main(shlex.split(EDIT)) == 1
     assert "photo.png cannot be read as a picture (Image size (3500 pixels) exceeds" in capsys.readouterr().err
