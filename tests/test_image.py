@@ -110,6 +110,13 @@ def test_crop_mirrors_what_overhangs_and_uncrop_takes_it_off():
     assert np.array_equal(view.uncrop(content, (70, 50)), pixels[:, 3:67])
 
 
+@pytest.mark.parametrize("view", [Window(3, -7, 64, 64), Window(-10, -200, 90, 450)])
+def test_a_window_s_content_at_another_size_is_made_large_as_far_as_it_lies_in_the_picture(view):
+    content = np.random.default_rng(0).random((32, 32, 3), np.float32)
+    whole = view.uncrop(resize(content, (view.width, view.height)), (70, 50))
+    np.testing.assert_allclose(view.uncrop(content, (70, 50)), whole, atol=1e-5)
+
+
 # The seam
 
 

@@ -51,12 +51,19 @@ class Window:
         padding = [(before[0], after[0]), (before[1], self.left + self.width - columns.stop)]
         return np.pad(pixels[rows, columns], padding + [(0, 0)] * (pixels.ndim - 2), mode="symmetric")
 
-    def uncrop(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """The part of the window's content that lies in the picture: (height, width, ...) -> (h, w, ...)."""
+    def uncrop(self, patch: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """The part of the window's content, at any size, that lies in the picture, at its size: (., ., 3) -> (h, w, 3).
+
+        What overhangs is never made large: of a panorama it would be many times the picture.
+        """
         rows, columns = self.inside(size)
-        return pixels[
-            rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left
-        ]
+        left, right = columns.start - self.left, columns.stop - self.left
+        top, bottom = rows.start - self.top, rows.stop - self.top
+        if patch.shape[:2] == (self.height, self.width):
+            return patch[top:bottom, left:right]
+        across, down = patch.shape[1] / self.width, patch.shape[0] / self.height
+        box = left * across, top * down, right * across, bottom * down
+        return resize(patch, (right - left, bottom - top), box=box)
 
 
 def unit(pixels: np.ndarray) -> np.ndarray:
@@ -100,14 +107,17 @@ def place(centre: int, extent: int, available: int) -> int:
     return int(min(max(centre - extent // 2, 0), available - extent))
 
 
-def resize(pixels: np.ndarray, size: tuple[int, int], resample=PIL.Image.Resampling.LANCZOS) -> np.ndarray:
-    """Resize (H, W) or (H, W, 3) to `size` (width, height), antialiased; uint8 stays uint8, floats stay in [0, 1]."""
-    if pixels.shape[:2] == (size[1], size[0]):
+def resize(pixels: np.ndarray, size: tuple[int, int], resample=PIL.Image.Resampling.LANCZOS, box=None) -> np.ndarray:
+    """Resize (H, W) or (H, W, 3) to `size` (width, height), antialiased; uint8 stays uint8, floats stay in [0, 1].
+
+    box: the part that is resized, left, top, right, bottom; without, all of it.
+    """
+    if box is None and pixels.shape[:2] == (size[1], size[0]):
         return pixels
     if pixels.dtype == np.uint8:
-        return np.asarray(PIL.Image.fromarray(pixels).resize(size, resample))
+        return np.asarray(PIL.Image.fromarray(pixels).resize(size, resample, box))
     planes = pixels[..., None] if pixels.ndim == 2 else pixels
-    resized = [PIL.Image.fromarray(plane).resize(size, resample) for plane in np.moveaxis(planes, -1, 0)]
+    resized = [PIL.Image.fromarray(plane).resize(size, resample, box) for plane in np.moveaxis(planes, -1, 0)]
     return np.stack(resized, axis=-1).clip(0, 1).reshape(size[1], size[0], *pixels.shape[2:])
 
 
@@ -120,7 +130,7 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
 def paste(picture: Picture, mask: np.ndarray, patch: np.ndarray, window: Window) -> np.ndarray:
     """Blend a window's content into the picture: m patch + (1 - m) picture, exactly the picture where m = 0.
 
-    mask (H, W), patch (height, width, 3) in [0, 1] -> (H, W, 3), uint8 or float32 in [0, 1] like the picture.
+    mask (H, W), patch (., ., 3) in [0, 1], at any size -> (H, W, 3), uint8 or float32 in [0, 1] like the picture.
     """
     pixels = picture.pixels.copy()
     place = window.inside(picture.size)

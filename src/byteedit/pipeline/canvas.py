@@ -45,7 +45,7 @@ class Canvas:
             mask = np.zeros_like(mask)
             mask[view.inside(picture.size)] = 255 if mask.dtype == np.uint8 else 1.0
         before = picture if rounded else replace(picture, pixels=unit(picture.pixels))
-        pixels = paste(before, mask, resize(patch, (view.width, view.height)), view)
+        pixels = paste(before, mask, patch, view)
         return to_pil(pixels, picture, mask) if rounded else pixels
 
 
