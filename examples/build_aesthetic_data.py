@@ -31,11 +31,12 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
-import byteedit
 from byteedit.data.images import is_blank
 from byteedit.data.preferences import CANDIDATES, TEXT, Schema, Skipped, Unusable, decode, load
 from byteedit.data.prompts import far_points, is_decoration, key, tidy
 from byteedit.data.shards import build_shards, claim
+from byteedit.image import levels
+from byteedit.pipeline.opening import locate_model
 from byteedit.provenance import write_atomically
 
 PART = 65_536  # prompts whose embeddings are written at once, which is what a kill may cost
@@ -155,7 +156,7 @@ def embed(prompts: list[str], encoder: str, device: torch.device, batch_size: in
 
 def load_pipeline(model: str, settings: Settings, device: torch.device) -> DiffusionPipeline:
     """A pipeline of whatever kind its folder says, without a bar of its own."""
-    model = byteedit.PICTUREBOOK if model == "picturebook" else model
+    model = locate_model(model)
     pipe = DiffusionPipeline.from_pretrained(model, dtype=getattr(torch, settings.dtype), use_safetensors=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
@@ -178,7 +179,7 @@ def make_candidates(pipes: list, prompt: str, picture: dict, first: int, setting
         made |= {seed: pixels for seed, pixels in zip(seeds, pictures, strict=True) if not is_blank(pixels)}
     if len(made) < 2:
         return None
-    images = [Image.fromarray((made[seed] * 255).round().astype(np.uint8)) for seed in sorted(made)]
+    images = [Image.fromarray(levels(made[seed])) for seed in sorted(made)]
     return {"prompt": prompt, "candidates": images, "seeds": sorted(made), **picture}
 
 

@@ -89,6 +89,10 @@ def test_calls_that_overlap_keep_each_other_s_uploads_and_results(address, folde
     assert [read_record(Path(path)).settings["seed"] for path in paths] == [1, 2, 3]
     left = {path.name for path in left_on_disk(folder)}
     assert left == {Path(path).name for path in paths}  # nothing but answers
+    for path in left_on_disk(folder):
+        os.utime(path.parent, (0, 0))  # results that have lain there for long, while others come
+    for job in [client.submit(seed=seed, **asked) for seed in (4, 5, 6)]:
+        assert Path(job.result()).is_file()
     alone = client.predict(image=photo, mask=photo, prompt="", task="edit", api_name="/make")  # one file as both
     assert Image.open(alone).size == (70, 50)
     client.close()
@@ -156,11 +160,18 @@ def test_the_handler_answers_as_the_docs_say(address, folder):
         ({"image": 123}, {}, "image is 123; give text."),
         ({"image": "no base64!"}, {}, "image is not base64; give a file's bytes in it."),
         (alone, {"seed": [1]}, "seed is [1]; give a number."),
+        (alone, {"steps": float("nan")}, "steps is nan; give a number."),
         (alone, {"shape": 5}, "shape is 5; give text."),
     ]:
         assert handler({"inputs": inputs, "parameters": parameters}) == {"error": error}
     address = {name: f"data:image/png;base64,{names['data']['inputs'][name]}" for name in ("image", "mask")}
-    assert "image" in handler({"inputs": address})
+    made, same = (handler({"inputs": address, "parameters": {"seed": seed}})["image"] for seed in (3, "3"))
+    assert made == same
+    painted = Image.merge("RGBA", [Image.new("L", (70, 50), 255)] * 3 + [Image.open("mask.png")])
+    buffer = io.BytesIO()
+    painted.save(buffer, "PNG")
+    clear = address | {"mask": base64.b64encode(buffer.getvalue()).decode()}
+    assert handler({"inputs": clear, "parameters": {"seed": 3}})["image"] == made  # what is opaque of it counts
 
 
 @pytest.mark.parametrize("space", ["byteedit", "feedback"])

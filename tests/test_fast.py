@@ -10,7 +10,7 @@ from accelerate import PartialState
 from diffusers import DDIMScheduler
 from safetensors.torch import load_file, save_file
 
-from byteedit.diffusion import decode
+from byteedit.diffusion import decode, mode_latents
 from byteedit.training.batches import Batches
 from byteedit.training.fast import Adversarial, AdversarialSettings, Numbered, fooling_loss
 from byteedit.training.loop import begin, train
@@ -130,7 +130,7 @@ def test_the_discriminators_loss_is_eq_6(batch, points, real, labels, sees):
     with torch.no_grad():
         shown, fake = batch["image"], predicted(adversarial, batch)
         if real == "reconstruction":
-            shown = decode(adversarial.vae, adversarial._latents(shown))
+            shown = decode(adversarial.vae, mode_latents(adversarial.vae, shown))
         if sees == "composite":
             shown, fake = (torch.where(batch["mask"] > 0, image, batch["image"]) for image in (shown, fake))
         is_real, is_fake = (torch.sigmoid(adversarial.discriminator(image)) for image in (shown, fake))

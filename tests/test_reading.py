@@ -148,10 +148,11 @@ def test_a_batch_has_one_range():
     assert values == [0.25, 0.75]
 
 
-@pytest.mark.parametrize(("mode", "becomes"), [("RGB", "RGBA"), ("L", "LA")])
+@pytest.mark.parametrize(("mode", "becomes"), [("RGB", "RGBA"), ("L", "LA"), ("1", "LA")])
 def test_a_colour_that_is_transparent_becomes_alpha(mode, becomes, tmp_path):
-    colour = MODES[mode].getpixel((0, 0))
-    MODES[mode].save(tmp_path / "a.png", transparency=colour)
+    image = MODES["L"].convert("1") if mode == "1" else MODES[mode]
+    colour = image.getpixel((0, 0))
+    image.save(tmp_path / "a.png", transparency=colour)
     source = picture_from_pil(Image.open(tmp_path / "a.png")).source
     assert source.mode == becomes
     assert source.getchannel("A").getpixel((0, 0)) == 0 and source.getchannel("A").getextrema() == (0, 255)

@@ -6,9 +6,7 @@ import shlex
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    StableDiffusionInpaintPipeline,
-)
+from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file

@@ -1,6 +1,10 @@
 """Whose schedule counts where several LoRAs, another scheduler or named timesteps come together."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+import torch
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler
 
 from byteedit import ByteEditInpaintPipeline
@@ -46,10 +50,32 @@ def test_a_scheduler_that_was_set_since_stays_when_the_lora_goes(pipe, fast):
     assert pipe.scheduler.config.timestep_spacing == "linspace"
 
 
-def test_timesteps_that_a_call_names_are_all_run(pipe, fast, scene):
+def test_what_was_set_since_stays_where_the_same_lora_is_weighed_anew(pipe, fast, tmp_path):
+    pipe.load_lora_weights(fast, adapter_name="fast")
+    pipe.load_lora_weights(lora_of(tmp_path / "plain"), adapter_name="plain")
+    pipe.load_lora_weights(lora_of(tmp_path / "other"), adapter_name="other")
+    pipe.follow(replace(pipe.schedule, guidance_scale=3.3))
+    pipe.set_adapters(["fast", "plain"], [1.0, 0.5])
+    pipe.delete_adapters("other")
+    assert pipe.schedule == replace(FAST, guidance_scale=3.3)
+
+
+def test_a_lora_that_is_hot_swapped_brings_its_schedule(pipe, fast, tmp_path):
+    faster = Schedule.trained(4, 3, "masked", "trailing")
+    pipe.load_lora_weights(fast, adapter_name="fast")
+    pipe.load_lora_weights(lora_of(tmp_path / "plain"), adapter_name="plain")
+    pipe.load_lora_weights(lora_of(tmp_path / "faster", faster), adapter_name="fast", hotswap=True)
+    assert pipe.schedule == faster
+    pipe.set_adapters("plain")
+    pipe.set_adapters("fast")
+    assert pipe.schedule == faster
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_timesteps_that_a_call_names_are_all_run(pipe, fast, scene, kind):
     pipe.load_lora_weights(fast)
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
-    assert timesteps_of(pipe)(scene, timesteps=[999, 749, 499, 249])[0] == [999, 749, 499, 249]
+    assert timesteps_of(pipe)(scene, timesteps=kind([999, 749, 499, 249]))[0] == [999, 749, 499, 249]
 
 
 def test_a_solver_that_makes_other_steps_than_the_lora_s_is_said(parts, fast):

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import tyro
 from datasets import Dataset
-from items import with_article
 from numpy.random import Generator
 from PIL import Image
 from tqdm import tqdm
@@ -47,7 +46,8 @@ def pair(seed: int, split: str) -> dict | None:
     if fault == "place":
         bad = caption(told, sized, other(rng, BACKGROUNDS.values(), place))
     elif fault == "poor":
-        bad = str(rng.choice(["something", f"a {thing.kind}", with_article(f"{thing.colour} thing"), page.place]))
+        coloured = replace(thing, kind="thing").plain_phrase
+        bad = str(rng.choice(["something", f"a {thing.kind}", coloured, page.place]))
     else:
         wrong = changed(thing, fault, page, rng)
         bad = caption([wrong if one is thing else one for one in told], sized, place)
@@ -56,7 +56,7 @@ def pair(seed: int, split: str) -> dict | None:
 
 
 def caption(things: Iterable[Thing], sized: bool, place: str) -> str:
-    phrases = (thing.phrase if sized else with_article(thing.name) for thing in things)
+    phrases = (thing.phrase if sized else thing.plain_phrase for thing in things)
     return f"{' and '.join(phrases)} {place}".strip()
 
 

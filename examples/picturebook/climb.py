@@ -24,7 +24,7 @@ from tqdm import tqdm
 import byteedit
 from byteedit.evaluation.duels import win_rates
 from byteedit.evaluation.picturebench import Case
-from byteedit.image import to_tensor
+from byteedit.image import to_tensor, to_uint8
 from byteedit.rewards.opening import open_reward
 
 sys.path.append(str(Path(__file__).parent))
@@ -107,8 +107,7 @@ def climb(
 
     @torch.no_grad()
     def pixels(latents: Tensor) -> np.ndarray:
-        shown = (127.5 * (show(latents) + 1)).clamp(0, 255).round().byte()
-        return shown.permute(0, 2, 3, 1).numpy(force=True)
+        return to_uint8(show(latents))
 
     found, there = [pixels(latents)], 0
     for steps, far in LEGS:

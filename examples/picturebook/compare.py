@@ -31,11 +31,10 @@ from byteedit.evaluation.duels import win_rates
 from byteedit.evaluation.marks import marks
 from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.evaluation.report import Figure, contact_sheet, figures
-from byteedit.evaluation.runs import write_picture
 from byteedit.evaluation.scores import score
 from byteedit.evaluation.systems import answers
 from byteedit.pipeline.canvas import lay_out
-from byteedit.provenance import sha256, weights_sha256
+from byteedit.provenance import png, sha256, weights_sha256, write_atomically
 from byteedit.reading import picture_from_array
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +92,7 @@ class Settings:
     """Split of PictureBench; test is what is reported, validation is for choosing."""
     limit: int = 240
     """Cases of each task."""
-    loras: Path = Path(byteedit.PICTUREBOOK).parent / "loras"
+    loras: Path = Path(byteedit.LORAS)
     """Folder of the LoRAs."""
     output: Path = Path(".runs/compare")
     """Folder of the answers, a folder a system and split."""
@@ -141,7 +140,7 @@ def run(name: str, settings: Settings, state: PartialState) -> None:
         mine = [replace(case, seed=case.seed + asked.noise * NOISES) for case in mine]
         made = rebuild(pipe, mine) if asked.rebuilt else answers(pipe, mine, **options)
         for case, image in zip(mine, tqdm(made, f"{name} {task}", len(mine)), strict=True):
-            write_picture(folder / f"{case.id}.png", image)
+            write_atomically(folder / f"{case.id}.png", png(Image.fromarray(image)))
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ from byteedit.data.shards import build_shards, claim
 from byteedit.evaluation.marks import TIE, marks, quality
 from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.evaluation.systems import answer
-from byteedit.image import to_tensor
+from byteedit.image import to_tensor, to_uint8
 from byteedit.picturebook import PAGE
 
 COUNTS = {"train": (1440, 360, 1080), "validation": (160, 60, 160), "test": (120, 60, 60)}
@@ -116,8 +116,7 @@ def with_true(row: dict, vae: AutoencoderKL) -> dict:
     """
     picture, mask = np.asarray(row["image"]), np.asarray(row["mask"])[..., None] > 0
     latents = vae.encode(to_tensor(picture[None]).to(vae.device)).latent_dist.mode()
-    decoded = vae.decode(latents).sample[0].permute(1, 2, 0)  # (H, W, 3), about [-1, 1]
-    pixels = (127.5 * (decoded + 1)).clamp(0, 255).round().byte().numpy(force=True)
+    pixels = to_uint8(vae.decode(latents).sample)[0]
     return row | {"true": Image.fromarray(np.where(mask, pixels, picture))}
 
 

@@ -53,12 +53,8 @@ def words(page: Scene, named: list[Thing], rng: Generator) -> str:
     """A prompt for the `named` things, with or without size and place; "" mostly when there are none."""
     place = page.place if rng.random() < (0.25 if named else 0.12) else ""
     sized = rng.random() < 0.5
-    phrases = [thing.phrase if sized else with_article(thing.name) for thing in named]
+    phrases = [thing.phrase if sized else thing.plain_phrase for thing in named]
     return " ".join(filter(None, [" and ".join(phrases), place]))
-
-
-def with_article(name: str) -> str:
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _mask(page: Scene, rng: Generator) -> np.ndarray:  # (128, 128) uint8

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import byteedit
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import Condition, predict, signal_and_noise
+from byteedit.pipeline.opening import locate_model
 from byteedit.training.base import (
     TuneSettings,
     encode_text,
@@ -122,7 +123,7 @@ class Consistency(Denoising):
 
 def open_teacher(settings: LcmSettings) -> nn.Module:
     """The UNet of the base with the LoRA in its weights."""
-    name = byteedit.PICTUREBOOK if settings.base == "picturebook" else settings.base
+    name = locate_model(settings.base)
     pipe = byteedit.ByteEditInpaintPipeline.from_pretrained(name)
     pipe.load_lora_weights(settings.tuned)
     pipe.fuse_lora()

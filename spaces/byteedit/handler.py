@@ -33,7 +33,7 @@ class EndpointHandler:
 
 def arguments(data: dict[str, Any]) -> dict[str, Any]:
     """What a request asks `answer` for. Raises ValueError where it asks for what there is not."""
-    inputs, parameters = data.get("inputs"), data.get("parameters") or {}
+    inputs, parameters = data.get("inputs"), dict(data.get("parameters") or {})
     if not isinstance(inputs, dict) or not inputs.get("image"):
         raise ValueError(f"`inputs` must be an object with an image in base64; it may have {sorted(INPUTS)}.")
     for given, known in ((inputs, INPUTS), (parameters, PARAMETERS)):
@@ -42,11 +42,20 @@ def arguments(data: dict[str, Any]) -> dict[str, Any]:
     for name, value in inputs.items():
         if not isinstance(value, str | None):
             raise ValueError(f"{name} is {value!r}; give text.")
-    for name, value in parameters.items():
-        if isinstance(value, bool) or not isinstance(value, (str if name in WORDS else int | float) | None):
-            raise ValueError(f"{name} is {value!r}; give {'text' if name in WORDS else 'a number'}.")
+    if wrong := [name for name in WORDS if not isinstance(parameters.get(name), str | None)]:
+        raise ValueError(f"{wrong[0]} is {parameters[wrong[0]]!r}; give text.")
+    parameters |= {name: number(name, parameters[name]) for name in parameters.keys() - WORDS}
     files = {name: decoded(name, inputs[name]) for name in ("image", "mask") if inputs.get(name)}
     return {name: inputs[name] for name in ("prompt", "negative_prompt", "task") if name in inputs} | files | parameters
+
+
+def number(name: str, value: Any) -> int | float | None:
+    """A number, or text that says one; a whole one as such."""
+    try:
+        found = None if value is None else float(value)
+        return int(found) if found is not None and found == int(found) else found
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} is {value!r}; give a number.") from None
 
 
 def decoded(name: str, text: str) -> bytes:

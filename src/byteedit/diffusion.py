@@ -63,6 +63,11 @@ def encode_image(vae, image: Tensor, generator=None) -> Tensor:
     return (vae.config.scaling_factor * latents).to(image.dtype)
 
 
+def mode_latents(vae, image: Tensor) -> Tensor:
+    """Scaled latents of images, the posterior's mode: nothing is drawn. (B, 3, H, W) -> (B, 4, h, w) float32."""
+    return vae.encode(image.to(vae.dtype)).latent_dist.mode().float() * vae.config.scaling_factor
+
+
 def encode(
     vae, image: Tensor, mask: Tensor, text: Tensor, *, masked_latents=None, generator=None, **fields
 ) -> Condition:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, ModelCard, ModelCardData
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HTTPError
 from PIL import Image
 
 __all__ = ["MODEL_NAME", "UNREACHABLE", "asked_for", "push", "write_card"]
@@ -20,13 +20,13 @@ MODEL_NAME = re.compile(r"([\w-]+/)?[\w.-]+")
 """What may be a model's name on the hub, name or owner/name; what is not must be a place on this machine."""
 
 
-UNREACHABLE = HfHubHTTPError.__bases__
-"""What asking the hub ends with where it cannot be: an OSError, or whatever error its HTTP client has for all."""
+UNREACHABLE = (HTTPError, OSError)
+"""What is raised where the hub cannot be asked, or does not give what it is asked for."""
 
 
 @contextmanager
 def asked_for(what: str, name: str) -> Iterator[None]:
-    """Say of a model, a LoRA or a reward that is neither here nor to be had from the hub that it is not.
+    """Say in one sentence that a model, a LoRA or a reward is neither here nor on the hub.
 
     Raises:
         ValueError: the hub was asked in vain.
@@ -121,12 +121,12 @@ def _table(values: Mapping[str, Any]) -> str:
     return "\n".join(["| | |", "|---|---|", *rows])
 
 
-def push(folder: Path, repository: str, *, private: bool = False) -> str:
+def push(folder: Path, repository: str) -> str:
     """Upload a folder to the hub as a model, and return its address. Makes the repository where it is missing.
 
     Needs a token: `hf auth login`, or HF_TOKEN. Raises what huggingface_hub raises where it has none.
     """
     hub = HfApi()
-    hub.create_repo(repository, private=private, exist_ok=True)
+    hub.create_repo(repository, exist_ok=True)
     hub.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload with byteedit")
     return f"https://huggingface.co/{repository}"

@@ -12,7 +12,10 @@ import PIL.Image
 import torch
 from torch import Tensor
 
+from byteedit import masks
+
 SMALLEST, LARGEST = 8, 20_000  # pixels a side
+LUMA = np.float32([0.299, 0.587, 0.114])  # of red, green, blue, as PIL weighs them (ITU-R 601)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def window(mask: np.ndarray, model: tuple[int, int], margin: int | str) -> Windo
     whole picture.
     """
     height, width = mask.shape
-    left, top, right, bottom = mask_box(mask)
+    left, top, right, bottom = masks.box(mask) if mask.any() else (0, 0, width, height)
     around = (max(right - left, bottom - top) // 4, 1.0) if margin == "auto" else (margin, 0.0)
     scale = max((right - left + 2 * around[0]) / model[0], (bottom - top + 2 * around[0]) / model[1], around[1])
     scale = min(scale, max(width / model[0], height / model[1]))
@@ -90,14 +93,6 @@ def window(mask: np.ndarray, model: tuple[int, int], margin: int | str) -> Windo
         extent[0],
         extent[1],
     )
-
-
-def mask_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of what is not black; the whole mask when all is."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not len(columns):
-        return 0, 0, mask.shape[1], mask.shape[0]
-    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
 def place(centre: int, extent: int, available: int) -> int:
@@ -127,6 +122,16 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
     return tensor[:, None] if tensor.ndim == 3 else 2.0 * tensor.movedim(-1, 1) - 1.0
 
 
+def to_uint8(image: Tensor) -> np.ndarray:  # (B, H, W, 3)
+    """`to_tensor` backwards: (B, 3, H, W) in [-1, 1], cut to it and rounded."""
+    return levels((image.float() * 0.5 + 0.5).clamp(0, 1).movedim(1, -1).numpy(force=True))
+
+
+def levels(pixels: np.ndarray) -> np.ndarray:
+    """`unit` backwards: floats in [0, 1] as uint8; uint8 stays."""
+    return pixels if pixels.dtype == np.uint8 else (pixels * 255).round().astype(np.uint8)
+
+
 def paste(picture: Picture, mask: np.ndarray, patch: np.ndarray, window: Window) -> np.ndarray:
     """Blend a window's content into the picture: m patch + (1 - m) picture, exactly the picture where m = 0.
 
@@ -144,12 +149,12 @@ def paste(picture: Picture, mask: np.ndarray, patch: np.ndarray, window: Window)
 
 def to_pil(pixels: np.ndarray, picture: Picture, mask: np.ndarray) -> PIL.Image.Image:
     """A PIL image of edited pixels (H, W, 3), of the mode that came in, alpha kept; untouched where the mask is 0."""
-    edited = PIL.Image.fromarray(pixels if pixels.dtype == np.uint8 else (pixels * 255).round().astype(np.uint8))
+    edited = PIL.Image.fromarray(levels(pixels))
     if picture.source is None or picture.source.mode == "RGB":
         return edited
     before = np.asarray(picture.source)
     if picture.source.mode == "I;16":
-        after = (pixels @ np.float32([0.299, 0.587, 0.114]) * 65535).round().astype(np.uint16)
+        after = (pixels @ LUMA * 65535).round().astype(np.uint16)
     else:
         after = np.array(edited.convert(picture.source.mode))
     if picture.source.mode in ("RGBA", "LA"):

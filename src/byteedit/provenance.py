@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 KEY = "byteedit"
+PACKAGES = ("byteedit", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "numpy", "pillow")
 WEIGHTS = ("*.safetensors", "*.bin", "*.json")
 
 
@@ -37,6 +39,18 @@ class Record:
 
     versions: dict[str, str] = field(default_factory=dict)
     """Versions of the packages that made it, byteedit's among them."""
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of `PACKAGES`, without importing them; "not installed" where there is none."""
+    return {package: _version(package) for package in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def sha256(path: Path) -> str:
@@ -66,8 +80,13 @@ def encode_png(
     for key, value in _readable(record).items():
         info.add_itxt(key, value)
     info.add_itxt(KEY, json.dumps(asdict(record), ensure_ascii=False))
+    return png(image, pnginfo=info, icc_profile=icc_profile, exif=exif)
+
+
+def png(image: Image.Image, **options: Any) -> bytes:
+    """The bytes of a PNG; `options` go to PIL."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=info, icc_profile=icc_profile, exif=exif)
+    image.save(buffer, "PNG", **options)
     return buffer.getvalue()
 
 

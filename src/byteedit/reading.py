@@ -12,13 +12,13 @@ import PIL.ImageOps
 import torch
 from torch import Tensor
 
-from byteedit.image import Picture
+from byteedit.image import LUMA, Picture
 
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 OVERSHOOT = 0.05  # by which resized floats may leave [0, 1]; they are cut to it
 KEPT_MODES = ("RGB", "RGBA", "L", "LA", "CMYK", "I;16")  # modes that can hold any edited picture; others are converted
 CONVERTED_MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I": "I;16"}
-SEE_THROUGH = {"P": "RGBA", "RGB": "RGBA", "L": "LA"}  # what holds a mode in which one colour is transparent
+SEE_THROUGH = {"P": "RGBA", "RGB": "RGBA", "L": "LA", "1": "LA"}  # what holds a mode in which one colour is transparent
 
 
 def read_pictures(image) -> list[Picture]:
@@ -46,7 +46,7 @@ def read_masks(mask_image) -> list[np.ndarray]:
         elif mask.dtype == np.uint8:
             masks.append(mask[..., 0] if mask.shape[-1] < 3 else painted(PIL.Image.fromarray(mask)))
         else:
-            masks.append(mask[..., 0] if mask.shape[-1] < 3 else mask[..., :3] @ np.float32([0.299, 0.587, 0.114]))
+            masks.append(mask[..., 0] if mask.shape[-1] < 3 else mask[..., :3] @ LUMA)
     return masks
 
 
@@ -73,6 +73,8 @@ def rows_of(batch, unbatched: int, values: Callable[[np.ndarray], np.ndarray]) -
         return [row for item in batch for row in rows_of(item, unbatched, values)]
     if isinstance(batch, PIL.Image.Image):
         return [batch]
+    if isinstance(batch, Tensor | np.ndarray) and 0 in batch.shape:
+        raise ValueError(f"An array of shape {tuple(batch.shape)} came, so there is nothing in it; give a picture.")
     if isinstance(batch, Tensor):
         batch = batch.detach().cpu()
         batch = batch.float() if batch.dtype == torch.bfloat16 else batch  # numpy has none
@@ -114,9 +116,7 @@ def mask_values(array: np.ndarray) -> np.ndarray:
 
 
 def checked(array: np.ndarray, name: str) -> np.ndarray:
-    """Floats of an array, not empty, without NaN and about in [-1, 1]. Raises ValueError where they are not."""
-    if not array.size:
-        raise ValueError(f"{name} has the shape {array.shape}, so there is nothing in it; give a picture.")
+    """Floats of an array, without NaN and about in [-1, 1]. Raises ValueError where they are not."""
     values = array.astype(np.float32)
     if not np.isfinite(values).all():
         raise ValueError(f"{name} has NaN or infinite values; replace them, for example with numpy.nan_to_num.")

@@ -7,14 +7,7 @@ no gradio; `launch` does.
 
 from byteedit.app.settings import Settings
 
-__all__ = ["Settings", "build", "launch"]
-
-
-def build(settings: Settings = Settings()):  # noqa: B008
-    """The editor as `gradio.Blocks`, for a Space or an app of one's own; `look()` has what its launch should get."""
-    from byteedit.app.page import build
-
-    return build(settings)
+__all__ = ["Settings", "launch"]
 
 
 def launch(settings: Settings = Settings(), **options):  # noqa: B008

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from byteedit.app.line import Line
 from byteedit.app.making import Made, make
-from byteedit.app.photo import Photo, open_bounded, read_photo
+from byteedit.app.photo import Photo, mask_of, open_bounded, read_photo
 from byteedit.app.session import Result
 from byteedit.app.settings import Settings
 from byteedit.cli.pictures import Edit, Erase, Outpaint, PictureCommand
@@ -46,7 +46,7 @@ def answer(
     if task != "outpaint":
         if mask is None:
             raise ValueError("The mask is missing; give one of the picture's size, white where to generate.")
-        drawn = open_bounded(mask, "The mask", settings.megapixels).convert("L")
+        drawn = mask_of(open_bounded(mask, "The mask", settings.megapixels))
     with tempfile.TemporaryDirectory() as folder:
         *_, made = make(line or Line(settings.queue), command, photo.image, drawn, Path(folder) / "stop")
     return result_of(made, photo, drawn)

@@ -4,7 +4,6 @@ Every error leaves here as one sentence for the visitor (`wording`); what is sho
 """
 
 import secrets
-import shutil
 import tempfile
 from html import escape
 from pathlib import Path
@@ -14,7 +13,7 @@ import gradio as gr
 import byteedit
 from byteedit.app import examples
 from byteedit.app.answering import answer, check_bounds, extension, result_of
-from byteedit.app.files import own_folder, put, taken
+from byteedit.app.files import put, remove_all, taken
 from byteedit.app.line import Line
 from byteedit.app.making import Made, make, open_model
 from byteedit.app.photo import Photo, alpha_mask, data_address, mask_copy, open_bounded, painted_mask, read_photo
@@ -249,7 +248,7 @@ class Events:
 
     def forget(self, request: gr.Request) -> None:
         """Remove what a visitor who leaves has downloaded."""
-        shutil.rmtree(own_folder(request), ignore_errors=True)
+        remove_all(request)
 
 
 def need_photo(session: Session) -> Photo:

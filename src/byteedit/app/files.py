@@ -56,10 +56,17 @@ def own_folder(request: gr.Request) -> Path:
 def put(request: gr.Request, name: str, content: bytes) -> str:
     """A file of its own in the visitor's folder; what has lain there for long is removed."""
     own = own_folder(request)
-    own.mkdir(parents=True, exist_ok=True)
-    for old in own.iterdir():
-        if old.stat().st_mtime < time.time() - KEPT:
-            shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=own))
-    (folder / name).write_bytes(content)
+    with _turn:
+        own.mkdir(parents=True, exist_ok=True)
+        for old in own.iterdir():
+            if old.stat().st_mtime < time.time() - KEPT:
+                shutil.rmtree(old)
+        folder = Path(tempfile.mkdtemp(dir=own))
+        (folder / name).write_bytes(content)
     return str(folder / name)
+
+
+def remove_all(request: gr.Request) -> None:
+    """Take a visitor's results off the disk."""
+    with _turn:
+        shutil.rmtree(own_folder(request), ignore_errors=True)

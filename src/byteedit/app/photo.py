@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
 from byteedit.cli.work import as_edited
-from byteedit.image import resize, unit
+from byteedit.image import levels, resize
 from byteedit.reading import read_masks, read_pictures
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
@@ -83,7 +82,7 @@ def copy_size(size: tuple[int, int]) -> tuple[int, int]:
 def browser_copy(image: PIL.Image.Image, tags: Mapping[str, bytes]) -> str:
     """A picture as the browser shows it: a small PNG or JPEG in a data address."""
     size = copy_size(image.size)
-    pixels = (unit(resize(read_pictures(image)[0].pixels, size)) * 255).round().astype(np.uint8)
+    pixels = levels(resize(read_pictures(image)[0].pixels, size))
     copy = PIL.Image.fromarray(pixels)
     alpha = image.mode in ("RGBA", "LA")
     if alpha:
@@ -123,7 +122,7 @@ def painted_mask(address: str | None, size: tuple[int, int]) -> PIL.Image.Image:
 
 def mask_of(image: PIL.Image.Image) -> PIL.Image.Image:
     """A mask's grey values as the command line reads them, mode L, white = generate."""
-    return PIL.Image.fromarray((unit(read_masks(image)[0]) * 255).round().astype(np.uint8))
+    return PIL.Image.fromarray(levels(read_masks(image)[0]))
 
 
 def alpha_mask(image: PIL.Image.Image) -> PIL.Image.Image:

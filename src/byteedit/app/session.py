@@ -5,18 +5,16 @@ line writes, so that `byteedit edit --replay` makes it again beside the photo an
 """
 
 import hashlib
-import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import PIL.Image
 
 from byteedit.app.photo import Photo, browser_copy, data_address
-from byteedit.cli.env import versions
 from byteedit.cli.pictures import MaskedCommand, PictureCommand
 from byteedit.cli.records import describe
 from byteedit.cli.work import verify
-from byteedit.provenance import encode_png
+from byteedit.provenance import encode_png, png, versions
 
 KEPT, KEPT_PIXELS = 24, 250e6  # results, and pixels of all results together
 THUMB = 160  # pixels a side
@@ -63,9 +61,7 @@ class Result:
 
     def mask_png(self) -> bytes:
         """The mask's file."""
-        buffer = io.BytesIO()
-        self.mask.save(buffer, "PNG")
-        return buffer.getvalue()
+        return png(self.mask)
 
     def png(self) -> bytes:
         """The result's file at full resolution, verified: outside the mask, it has the photo's very pixels.

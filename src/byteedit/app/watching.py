@@ -1,6 +1,6 @@
 """Looking on while a picture forms: a step's own guess at the finished picture, small and cheap, and the word to stop.
 
-The UNet is looked over the shoulder by a hook, so that no solver needs to say what it thinks the clean latents are.
+A hook keeps what the UNet saw and answered, so that no solver has to say what the clean latents are.
 Stopping keeps that guess: the pipeline decodes it and pastes it in as if it were the end.
 """
 
@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import PIL.Image
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from byteedit import diffusion
-from byteedit.image import Window
+from byteedit.image import Window, to_uint8
 
 SMALL = 32  # latents a side that are decoded for a preview
 SHARE = 0.2  # of the time may be spent on previews
@@ -34,7 +33,7 @@ class Forming:
 class Watch:
     """A context around one picture's making; the watch itself is the pipeline's `callback_on_step_end`.
 
-    `windows`: what each round of the making goes through the model, in pixels of the result. `tell` gets a `Forming` a
+    `windows`: what goes through the model in each round, in pixels of the result. `tell` gets a `Forming` a
     step. Once the file `stop` is there, the step that runs is the last.
     """
 
@@ -85,6 +84,4 @@ def small_picture(vae, latents: Tensor) -> PIL.Image.Image:
     """A quick look at latents (1, 4, h, w), decoded at 32 latents a side at most."""
     scale = min(1.0, SMALL / max(latents.shape[-2:]))
     small = F.interpolate(latents.float(), scale_factor=scale, mode="area") if scale < 1 else latents
-    decoded = diffusion.decode(vae, small.to(latents.dtype))[0].float()
-    values = ((decoded * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-    return PIL.Image.fromarray(values.movedim(0, -1).cpu().numpy())
+    return PIL.Image.fromarray(to_uint8(diffusion.decode(vae, small.to(latents.dtype)))[0])

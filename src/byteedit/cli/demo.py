@@ -59,12 +59,9 @@ class Demo(Command):
 
 def write_sheet(path: Path, cases, results) -> Path:
     """Inputs with their masks, each beside its result, as one PNG."""
-    import io
 
     from byteedit.evaluation.report import contact_sheet
-    from byteedit.provenance import write_atomically
+    from byteedit.provenance import png, write_atomically
 
-    buffer = io.BytesIO()
-    contact_sheet(cases, results, columns=3).save(buffer, "PNG", optimize=True)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, png(contact_sheet(cases, results, columns=3), optimize=True))
     return path

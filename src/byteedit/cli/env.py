@@ -2,23 +2,9 @@
 
 import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 from byteedit.cli.command import Command
-
-PACKAGES = ("byteedit", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "numpy", "pillow")
-
-
-def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
-    """Installed versions by package name, without importing the packages; "not installed" where there is none."""
-    return {package: _version(package) for package in packages}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+from byteedit.provenance import versions
 
 
 @dataclass(frozen=True, kw_only=True)

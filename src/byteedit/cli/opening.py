@@ -13,6 +13,7 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 import byteedit
 from byteedit.cli.pictures import parse_lora
 from byteedit.hub import asked_for
+from byteedit.pipeline import opening
 
 __all__ = ["add_loras", "default_device", "default_loras", "open_pipeline", "quiet"]
 
@@ -32,7 +33,7 @@ def add_loras(pipe, loras: tuple[str, ...]) -> None:
     for i, (path, _) in enumerate(parsed):
         with warnings.catch_warnings(), asked_for("LoRA", path):
             warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are meant
-            pipe.load_lora_weights(find_lora(path), adapter_name=f"lora{i}")
+            pipe.load_lora_weights(opening.locate_lora(path), adapter_name=f"lora{i}")
     if parsed:
         pipe.set_adapters([f"lora{i}" for i in range(len(parsed))], [weight for _, weight in parsed])
         if pipe.dtype == torch.float32:  # in half precision, small changes would be rounded away
@@ -41,22 +42,11 @@ def add_loras(pipe, loras: tuple[str, ...]) -> None:
 
 
 def open_pipeline(model: str, dtype: torch.dtype = torch.float32):
-    """A pipeline from a folder, a .safetensors file, a hub name, or "picturebook", the model that ships."""
+    """A pipeline as `pipeline.opening` has it, for a command: quietly, and as fast as a processor runs it."""
     quiet()
-    model = byteedit.PICTUREBOOK if model == "picturebook" else model
-    single_file = model.endswith(".safetensors")
-    pipeline = byteedit.ByteEditInpaintPipeline
-    opening = pipeline.from_single_file if single_file else pipeline.from_pretrained
-    with asked_for("model", model):
-        pipe = opening(model, dtype=dtype)
+    pipe = opening.open_pipeline(model, dtype)
     pipe.vae.to(memory_format=torch.channels_last)  # its convolutions take a fifth less time on a processor
     return pipe
-
-
-def find_lora(name: str) -> str:
-    """Where a LoRA is: in the package, if one of that name ships, else at that path or hub name."""
-    shipped = Path(byteedit.LORAS) / name
-    return str(shipped) if shipped.is_dir() else name
 
 
 def quiet() -> None:

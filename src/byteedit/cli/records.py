@@ -4,9 +4,8 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from byteedit.cli.env import versions
 from byteedit.cli.pictures import Edit, Erase, Outpaint, PictureCommand, parse_lora
-from byteedit.provenance import Record, find_inputs, sha256
+from byteedit.provenance import Record, find_inputs, sha256, versions
 
 COMMANDS = {"edit": Edit, "erase": Erase, "outpaint": Outpaint}
 WEIGHTS = ".safetensors"

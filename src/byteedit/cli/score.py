@@ -1,6 +1,5 @@
 """`byteedit score`: what the rewards think of pictures, as a table or JSON, with maps of what looks generated."""
 
-import itertools
 import json
 import os
 from collections.abc import Collection, Sequence
@@ -98,6 +97,7 @@ class Score(Command):
 
     def places(self) -> dict[str, str]:
         """Where each reward is, by the name that it has in the table: the last parts of its place, as few as tell."""
+        from byteedit.evaluation.naming import short_names
         from byteedit.rewards.opening import SHIPPED
 
         places = self.reward or SHIPPED
@@ -108,7 +108,7 @@ class Score(Command):
         ]
         if len({*paths, *OTHERS}) < len(paths) + len(OTHERS):
             raise UsageError("two rewards have the same name, or one that of another column; name each once.")
-        return dict(zip(told_apart(paths), places, strict=True))
+        return dict(zip(short_names(paths, *OTHERS), places, strict=True))
 
     def name_maps(self, seeing: Sequence[str]) -> dict[str, list[Path]]:
         """Where each picture's map goes, by the name of the reward; none is another's place, or a picture's.
@@ -144,32 +144,18 @@ class Score(Command):
             return None
 
 
-def told_apart(paths: Sequence[tuple[str, ...]]) -> list[str]:
-    """The last parts of each path, as few as no other ends in, nor any of `OTHERS`."""
-    names = []
-    for path in paths:
-        others = [other for other in (*paths, *OTHERS) if other != path]
-        count = next(n for n in itertools.count(1) if all(other[-n:] != path[-n:] for other in others))
-        names.append("/".join(path[-count:]))
-    return names
-
-
 def write_map(path: Path, picture: "PIL.Image.Image", real: "np.ndarray") -> None:
     """The picture in grey, the redder where `real` (H, W) in [0, 1] is lower, as a PNG."""
-    import io
-
     import numpy as np
     import PIL.Image
 
-    from byteedit.image import unit
-    from byteedit.provenance import write_atomically
+    from byteedit.image import LUMA, unit
+    from byteedit.provenance import png, write_atomically
     from byteedit.reading import read_pictures
 
-    grey = unit(read_pictures(picture)[0].pixels) @ np.float32([0.299, 0.587, 0.114])  # (H, W) in [0, 1]
+    grey = unit(read_pictures(picture)[0].pixels) @ LUMA  # (H, W) in [0, 1]
     red = (1 - real[..., None]) * np.float32([1.0, 0.15, 0.15]) + real[..., None]  # (H, W, 3)
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(((grey[..., None] * 153 + 102) * red).astype(np.uint8)).save(buffer, "PNG")
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, png(PIL.Image.fromarray(((grey[..., None] * 153 + 102) * red).astype(np.uint8))))
 
 
 def line(cells: Sequence[str], widths: Sequence[int]) -> str:

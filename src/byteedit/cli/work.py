@@ -5,6 +5,7 @@ can be made again alone; what is written is compared with the input first, pixel
 """
 
 import io
+import re
 import secrets
 import struct
 import sys
@@ -24,6 +25,8 @@ from byteedit.cli.pictures import MaskedCommand, Outpaint, PictureCommand
 from byteedit.cli.records import REPLAY_OPTIONS, describe, restore, what_changed
 from byteedit.provenance import encode_png, make_writable, read_record, write_atomically
 from byteedit.reading import ORIENTATION, read_masks, read_pictures
+
+DEEP = re.compile(";16[BLN]")  # of what PIL says of a file's tiles: 16 bits a channel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +211,7 @@ def open_picture(path: Path) -> PIL.Image.Image:
     """A picture file, read to its end. Raises ValueError where it is none, or broken."""
     try:
         image = PIL.Image.open(path)
-        if not image.mode.startswith("I") and any(";16" in str(tile) for tile in getattr(image, "tile", ())):
+        if not image.mode.startswith("I") and any(DEEP.search(str(tile)) for tile in getattr(image, "tile", ())):
             warnings.warn(f"{path} has colours or alpha of 16 bits, of which the upper 8 are kept.", stacklevel=2)
         image.load()
     except (PIL.UnidentifiedImageError, PIL.Image.DecompressionBombError, OSError, SyntaxError) as error:

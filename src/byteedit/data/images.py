@@ -92,7 +92,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _to_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:
-    """16 bits become 8, by the rules of `byteedit.image`, which refuses floats with a ValueError."""
+    """16 bits become 8, by the rules of `byteedit.reading`, which refuses floats with a ValueError."""
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
     from byteedit.reading import convert_mode  # here, since it loads torch

@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
+from byteedit import masks
 from byteedit.evaluation.picturebench import Case
 from byteedit.picturebook import COLOURS, KINDS
 from byteedit.picturebook.sprites import sprite
@@ -109,10 +110,10 @@ class Page:
         self.inside = mask > 127
         self.image, self.background = image.astype(np.float32), background.astype(np.float32)
         self.background_error = wrongness(self.image - self.background) * self.inside
-        rows, columns = np.flatnonzero(self.inside.any(1)), np.flatnonzero(self.inside.any(0))
+        left, top, right, bottom = masks.box(self.inside)
         height, width = mask.shape
-        self.left, self.top = max(columns[0] - SLACK, 0), max(rows[0] - SLACK, 0)
-        self.right, self.bottom = min(columns[-1] + 1 + SLACK, width), min(rows[-1] + 1 + SLACK, height)
+        self.left, self.top = max(left - SLACK, 0), max(top - SLACK, 0)
+        self.right, self.bottom = min(right + SLACK, width), min(bottom + SLACK, height)
 
     def candidates(self) -> list[tuple[str, str, int, int, int]]:
         """The most promising drawings: for the best kinds and colours, the best side and place on a coarse grid."""

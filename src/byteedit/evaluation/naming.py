@@ -7,11 +7,11 @@ a label of its own before it, `LABEL=NAME:PLACE`.
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-__all__ = ["check_named", "labelled", "open_named", "parse"]
+__all__ = ["check_named", "labelled", "open_named", "parse", "short_names"]
 
 
 def parse(text: str) -> tuple[str, str | None, dict[str, str]]:
@@ -46,6 +46,16 @@ def labelled(text: str) -> tuple[str, str]:
     if not re.fullmatch(r"\w[\w.-]*", label):
         raise ValueError(f"{label!r} is no label; take letters, digits, dots, dashes and underscores.")
     return label, text[len(label) + 1 :]
+
+
+def short_names(paths: Sequence[tuple[str, ...]], *taken: tuple[str, ...]) -> list[str]:
+    """The last parts of each path, as few as no other ends in, nor any that is `taken`; all of them where none do."""
+    names = []
+    for path in paths:
+        others = [other for other in (*paths, *taken) if other != path]
+        fits = (n for n in range(1, len(path)) if all(other[-n:] != path[-n:] for other in others))
+        names.append("/".join(path[-next(fits, len(path)) :]))
+    return names
 
 
 def open_named(openers: Mapping[str, Callable], text: str, what: str, **known: Any) -> Any:

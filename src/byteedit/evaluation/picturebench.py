@@ -17,7 +17,8 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
-from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, PAGE, SIZES, Scene, Thing, held_out, scene
+from byteedit import masks
+from byteedit.picturebook import AIRBORNE, BACKGROUNDS, COLOURS, KINDS, PAGE, SIZES, Scene, Thing, held_out, scene
 
 __all__ = ["COUNT", "TASKS", "Case", "cases", "fingerprint"]
 
@@ -25,7 +26,6 @@ TASKS = ("editing", "erasing", "outpainting")
 COUNT = 240  # cases a task
 FIRST_SEED = {"editing": 0, "erasing": 100_000, "outpainting": 200_000}
 FIRST_NOISE = {"test": 0, "validation": 50_000, "train": 1_000_000}
-AIRBORNE = ("balloon", "star", "heart")  # the only kinds that an extension at the top is asked for
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
@@ -131,8 +131,7 @@ def _name(task: str, split: str, n: int) -> dict:
 def _phrase(thing: Thing, n: int) -> str:
     """Half of the prompts name the size too, and for every kind half of them."""
     turn, k = divmod(n // 2, len(KINDS))
-    article = "an" if thing.colour[0] in "aeiou" else "a"
-    return thing.phrase if (turn + k) % 2 else f"{article} {thing.name}"
+    return thing.phrase if (turn + k) % 2 else thing.plain_phrase
 
 
 def _one_thing(task: str, split: str, number: int) -> list[Case]:
@@ -213,8 +212,8 @@ def _marked(thing: Thing, rng: Generator) -> np.ndarray:  # (PAGE, PAGE) uint8
     grow = int(rng.integers(2, 6))
     body = np.where(thing.coverage((0, 0, PAGE, PAGE)) > 0, 255, 0).astype(np.uint8)
     if rng.random() < 0.3:
-        rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
-        body[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = 255
+        left, top, right, bottom = masks.box(body)
+        body[top:bottom, left:right] = 255
     return np.array(Image.fromarray(body).filter(ImageFilter.MaxFilter(2 * grow + 1)))
 
 

@@ -6,16 +6,13 @@ itself: `folder:RUN/SYSTEM`. A failing case is a line with its `error` and ends 
 """
 
 import hashlib
-import io
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -30,18 +27,17 @@ from byteedit.evaluation.run_folder import RUN, claim, claim_names, write_json, 
 from byteedit.evaluation.scores.opening import SCORES, open_score
 from byteedit.evaluation.scores.views import Score
 from byteedit.evaluation.systems import SYSTEMS, System, answer_to, open_system
-from byteedit.provenance import write_atomically
+from byteedit.provenance import png, versions, write_atomically
 
-__all__ = ["RunSettings", "evaluate", "write_picture"]
+__all__ = ["RunSettings", "evaluate"]
 
-PACKAGES = ("byteedit", "torch", "diffusers", "transformers", "numpy", "pillow")
 PIXELS, GOLD = "pixels", "gold"  # scores that are always there, the second on PictureBench
 BATCH = 16  # cases that are scored at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What is run. A run may be gone on with, with more systems and scores, but not with another of the rest."""
+    """What is run. A run may go on with more systems and scores; all else must stay."""
 
     benchmark: str
     """As `open_benchmark` takes it, such as "editbench:DIR"."""
@@ -81,7 +77,7 @@ def evaluate(settings: RunSettings, say: Callable[[str], None] = print) -> dict[
     cases = _cases(settings)
     say(f"{settings.benchmark}: {describe(cases)}")
     told, identity = settings.output / RUN, _identity(settings, cases)
-    claim(told, identity, versions=_versions())
+    claim(told, identity, versions=versions())
     for label, text in systems.items():
         _answer(open_system(text, settings.device), cases, folder_of(settings.output, label))
     for text in _scores(settings, cases):
@@ -147,10 +143,6 @@ def _identity(settings: RunSettings, cases: Sequence[EditCase]) -> dict[str, Any
     return told | {"cases": len(cases), "cases_sha256": digest}
 
 
-def _versions() -> dict[str, str]:
-    return {package: version(package) for package in PACKAGES}
-
-
 def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:
     """A system's answers to the cases that it has not answered yet, each written as soon as it is there."""
     claim(folder / "system.json", dict(system.settings))
@@ -166,7 +158,7 @@ def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:
         except Exception as error:  # one case must not end a run of hundreds
             lines[case.id] = line | {"error": _words(error)}
         else:
-            write_picture(folder / f"{case.id}.png", image)
+            write_atomically(folder / f"{case.id}.png", png(Image.fromarray(image)))
             stamp = system.stamp(case)
             line |= {"stamp": stamp} if stamp else {}
             lines[case.id] = line | {"seconds": round(time.perf_counter() - began, 3)}
@@ -244,10 +236,3 @@ def _tell(system: str, lines: Sequence[Line], say: Callable[[str], None]) -> Non
 
 def _words(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def write_picture(file: Path, image: np.ndarray) -> None:
-    """An answer (H, W, 3) uint8 as a PNG, whole or not at all."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    write_atomically(file, buffer.getvalue())

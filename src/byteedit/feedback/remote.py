@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 
 from huggingface_hub import CommitScheduler, HfApi
-from huggingface_hub.errors import HTTPError  # of connections and of the hub's answers
 
 from byteedit.evaluation.human.answers import lock
 from byteedit.evaluation.human.studies import Study
+from byteedit.hub import UNREACHABLE
 from byteedit.provenance import write_atomically
 
 __all__ = ["fetch_study", "merge", "push_answers", "take_up"]
@@ -32,7 +32,7 @@ class Pushing(CommitScheduler):
         """Commit what has changed. What cannot be pushed now is pushed the next time."""
         try:
             return super().push_to_hub()
-        except (OSError, HTTPError) as error:
+        except UNREACHABLE as error:
             print(f"byteedit: answers were not pushed to {self.repo_id}, and will be: {_first_line(error)}", flush=True)
 
     def finish(self) -> None:
@@ -67,7 +67,7 @@ def push_answers(study: Study, hub: HfApi, repository: str, every: float) -> Pus
             every=every,
             hf_api=hub,
         )
-    except (OSError, HTTPError) as error:
+    except UNREACHABLE as error:
         advice = "Log in with `hf auth login`, or set HF_TOKEN to a token that may write there."
         raise ValueError(f"answers cannot be pushed to {repository}: {_first_line(error)} {advice}") from error
 

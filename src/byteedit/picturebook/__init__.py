@@ -46,6 +46,11 @@ class Thing:
         return f"a {self.size} {self.name}"
 
     @property
+    def plain_phrase(self) -> str:
+        """What it is but for its size, such as "an orange apple"."""
+        return f"{'an' if self.colour[0] in 'aeiou' else 'a'} {self.name}"
+
+    @property
     def name(self) -> str:
         """Colour and kind, such as "red balloon"."""
         return f"{self.colour} {self.kind}"

@@ -67,7 +67,6 @@ class ByteEditInpaintPipeline(
     run_safety_checker = Stock.run_safety_checker
     get_timesteps = Stock.get_timesteps
     get_guidance_scale_embedding = Stock.get_guidance_scale_embedding
-    _encode_vae_image = Stock._encode_vae_image
     guidance_scale = Stock.guidance_scale
     clip_skip = Stock.clip_skip
     cross_attention_kwargs = Stock.cross_attention_kwargs
@@ -115,9 +114,6 @@ class ByteEditInpaintPipeline(
         )
         self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1) if vae is not None else 8
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.vae_scale_factor)
-        self.mask_processor = VaeImageProcessor(
-            vae_scale_factor=self.vae_scale_factor, do_normalize=False, do_binarize=True, do_convert_grayscale=True
-        )
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs):
@@ -236,7 +232,7 @@ class ByteEditInpaintPipeline(
         own = self.schedule.asked(
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
-            strength=1.0 if strength is None and (timesteps or sigmas) else strength,  # all that are asked for
+            strength=1.0 if strength is None and not timesteps is sigmas is None else strength,  # all of those named
             init=init,
             noise_scale=noise_scale,
             guidance_end=guidance_end,

@@ -20,6 +20,7 @@ class Loras(StableDiffusionLoraLoaderMixin):
 
     _before_loras: tuple[Schedule, frozenset[str]] | None = None  # the schedule, and what was fused, before one was set
     _schedules: Mapping[str, Schedule] = MappingProxyType({})  # by the name of the LoRA that carries it
+    _followed: str | None = None  # the LoRA whose schedule counts
 
     @property
     def schedule(self) -> Schedule:
@@ -46,10 +47,12 @@ class Loras(StableDiffusionLoraLoaderMixin):
             schedule = Schedule.of_lora(self.lora_state_dict(source, return_lora_metadata=True, **kwargs)[2])
         before = self._adapters()
         super().load_lora_weights(source, adapter_name, **kwargs)
+        [name] = self._adapters() - before or {adapter_name}  # one that is hot-swapped has the other's name
+        self._schedules = {other: its for other, its in self._schedules.items() if other != name}
         if schedule is not None:
             checks.check_solver(schedule, self.scheduler)
             self._before_loras = self._before_loras or (self.schedule, frozenset(self.fused_loras))
-            self._schedules = self._schedules | dict.fromkeys(self._adapters() - before, schedule)
+            self._schedules[name], self._followed = schedule, name
             self.follow(schedule)
 
     def set_adapters(self, adapter_names: list[str] | str, adapter_weights=None) -> None:
@@ -63,11 +66,12 @@ class Loras(StableDiffusionLoraLoaderMixin):
         self._set_back()
 
     def delete_adapters(self, adapter_names: list[str] | str) -> None:
-        """As diffusers does it; the schedule is that of the last one that is left and active, as in `set_adapters`."""
+        """As diffusers does it; where the schedule goes with its LoRA, the active ones are asked for theirs."""
         super().delete_adapters(adapter_names)
-        if not (left := self._adapters()):
+        left = self._adapters()
+        if not left:
             self._set_back()
-        elif self._before_loras is not None:
+        elif self._followed is not None and self._followed not in left:
             self._follow_last([name for name in self.get_active_adapters() if name in left])
         self._schedules = {name: schedule for name, schedule in self._schedules.items() if name in left}
 
@@ -76,10 +80,14 @@ class Loras(StableDiffusionLoraLoaderMixin):
         return {name for names in self.get_list_adapters().values() for name in names}
 
     def _follow_last(self, names: list[str]) -> None:
-        schedules = [self._schedules[name] for name in names if name in self._schedules]
-        if schedules:
-            self.follow(schedules[-1])
-        elif self._before_loras is not None:
+        """Follow the last of some LoRAs that has a schedule, unless it is followed already."""
+        last = next((name for name in reversed(names) if name in self._schedules), None)
+        if last == self._followed:
+            return
+        self._followed = last
+        if last is not None:
+            self.follow(self._schedules[last])
+        else:
             self._follow_before()
 
     def _follow_before(self) -> None:
@@ -95,4 +103,4 @@ class Loras(StableDiffusionLoraLoaderMixin):
     def _set_back(self) -> None:
         if self._before_loras is not None:
             self._follow_before()
-            self._before_loras, self._schedules = None, {}
+            self._before_loras, self._schedules, self._followed = None, {}, None

@@ -18,12 +18,13 @@ FIELDS = {"mask": "mask", "masked_image_latents": "masked_latents"}
 def call_back(
     callback: Callable, names: Sequence[str], pipe, i: int, t: Tensor, latents: Tensor, condition: Condition
 ) -> tuple[Tensor, Condition]:
-    """Call `callback(pipe, i, t, tensors)` and take over what it returns, be it new or changed in place."""
+    """Call `callback(pipe, i, t, tensors)` and take over what it returns, be it new or changed in place.
+
+    Of doubled `prompt_embeds` the first rows are the negative ones, whatever `negative_prompt_embeds` says beside them.
+    """
     given = {name: tensor_of(name, latents, condition) for name in names}
     returned = dict(callback(pipe, i, t, dict(given)))
     latents = returned.pop("latents", latents)
-    if returned.get("negative_prompt_embeds") is given.get("negative_prompt_embeds"):
-        returned.pop("negative_prompt_embeds", None)  # those in prompt_embeds count
     return latents, changed_condition(condition, returned, len(latents))
 
 
@@ -50,11 +51,11 @@ def tensor_of(name: str, latents: Tensor, condition: Condition) -> Tensor | None
 def changed_condition(condition: Condition, changed: dict[str, Tensor], batch: int) -> Condition:
     """The condition with tensors taken back; of a doubled batch the last rows are the positive ones."""
     fields = {FIELDS[name]: rows[-batch:] for name, rows in changed.items() if name in FIELDS}
+    if "negative_prompt_embeds" in changed:
+        fields["negative"] = changed["negative_prompt_embeds"]
     if "prompt_embeds" in changed:
         rows = changed["prompt_embeds"]
         fields["text"] = rows[-batch:]
         if len(rows) > batch:
             fields["negative"] = rows[:-batch]
-    if "negative_prompt_embeds" in changed:
-        fields["negative"] = changed["negative_prompt_embeds"]
     return replace(condition, **fields) if fields else condition

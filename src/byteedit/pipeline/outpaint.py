@@ -3,7 +3,7 @@
 The pictures are extended by mirroring, and every round replaces some of that by an ordinary edit of one window.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import repeat
 
 import numpy as np
@@ -106,7 +106,7 @@ def sides_of(size: tuple[int, int], sides: Sides, target, aspect_ratio, anchor: 
         return checked_sides(sides)
     if anchor not in ANCHORS:
         raise ValueError(f"anchor is {anchor!r}; choose one of {', '.join(ANCHORS)}.")
-    if target is not None and not (isinstance(target, Sequence) and len(target) == 2):
+    if target is not None and not (isinstance(target, tuple | list) and len(target) == 2):
         raise ValueError(f"size is {target!r}; give (width, height) in pixels.")
     width, height = target or fit_aspect(size, aspect_ratio)
     if width < size[0] or height < size[1]:

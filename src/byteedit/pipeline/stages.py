@@ -1,6 +1,6 @@
 """What one call of the pipeline does, stage by stage: lay out pictures, encode words, start, watch, finish.
 
-Apart from `pipeline`, which has the public face: these are its methods, in the order in which `__call__` uses them.
+Apart from `inpaint`, which has the public face: these are its methods, in the order in which `__call__` uses them.
 Random numbers are drawn in the order in which diffusers draws them, so that a seed means the same here and there.
 """
 

@@ -16,13 +16,13 @@ from accelerate import Accelerator
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
-import byteedit
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.edits import Edits, open_edits
 from byteedit.data.images import Unusable
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
 from byteedit.hub import MODEL_NAME, asked_for
+from byteedit.pipeline.opening import locate_model
 from byteedit.schedule import Schedule
 from byteedit.training.adapters import (
     LoraSettings,
@@ -131,7 +131,7 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
     for setting, lora in (("tuned", settings.tuned), *(("soup", one) for one in settings.soup)):
         if lora and not Path(lora).exists() and not MODEL_NAME.fullmatch(lora):
             raise ValueError(f"{setting} is {lora}, and nothing is there; run the stage that writes it.")
-    name = byteedit.PICTUREBOOK if settings.base == "picturebook" else settings.base
+    name = locate_model(settings.base)
     with asked_for("base", name):
         pipe = ByteEditInpaintPipeline.from_pretrained(name, safety_checker=None, feature_extractor=None)
     channels = pipe.unet.config.in_channels

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from byteedit.diffusion import decode
+from byteedit.diffusion import decode, mode_latents
 from byteedit.training.batches import Batch, Stream
 from byteedit.training.loop import Objective
 from byteedit.training.pefl import Feedback, FeedbackSettings
@@ -140,5 +140,5 @@ class Adversarial(Feedback):
         of them, pasted as predictions are."""
         if self.settings.d_real == "image":
             return image
-        decoded = decode(self.vae, self._latents(image)).float()
+        decoded = decode(self.vae, mode_latents(self.vae, image)).float()
         return decoded if self.settings.sees == "decoded" else mask * decoded + (1 - mask) * image

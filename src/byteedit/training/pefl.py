@@ -15,7 +15,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from byteedit.diffusion import Condition, decode, encode, predict, rollout, signal_and_noise, start, x0_of
+from byteedit.diffusion import Condition, decode, encode, mode_latents, predict, rollout, signal_and_noise, start, x0_of
 from byteedit.rewards import Reward
 from byteedit.training.approach import approach
 from byteedit.training.batches import Batch, Row
@@ -140,8 +140,8 @@ def draw_points(batch: int, settings: FeedbackSettings) -> Tensor:  # (B, points
     """Steps t' for each row, no step twice in a row.
 
     Stratified: 1..T2, each step as long as its weight, is cut into as many equal parts as there are points in the
-    batch, and each part gives one; a row takes one every 1 / points of the whole. Then every process draws the same
-    steps, and none waits for another's long rollout.
+    batch, and each part gives one; a row's own steps lie 1 / points of the whole apart. Then every process draws the
+    same steps, and none waits for another's long rollout.
     """
     count = settings.points
     weights = torch.tensor(settings.point_weights or (1.0,) * settings.T2, dtype=torch.float64)
@@ -209,7 +209,7 @@ class Feedback:
     def begin(self, batch: Batch) -> tuple[Condition, Tensor, Tensor]:
         """Stage 1: the condition, the first latents, and the timesteps from theirs on."""
         image, mask, settings = batch["image"], batch["mask"], self.settings
-        masked = self._latents(image * (1 - mask))
+        masked = mode_latents(self.vae, image * (1 - mask))
         text, guided = self.encode_text(batch["prompt"]), {}
         if settings.rollout_guidance > 1:
             negative = self.encode_text([""]).expand_as(text)
@@ -220,7 +220,7 @@ class Feedback:
             return condition, start(self.scheduler, batch["noise"]), self.scheduler.timesteps
         timesteps = self.scheduler.timesteps[settings.T - settings.T1 :]
         alpha, sigma = signal_and_noise(self.scheduler, timesteps[0])
-        known = masked if settings.init == "masked" else self._latents(image)
+        known = masked if settings.init == "masked" else mode_latents(self.vae, image)
         return condition, alpha * known + sigma * batch["noise"], timesteps
 
     def one_step(
@@ -286,8 +286,3 @@ class Feedback:
         rewards = sum(share * found[f"reward/{name}"] for name, (_, share) in self.rewards.items())
         kept = found["reg"] + found.get("vgg", 0)
         return {"loss": settings.weight * (rewards + settings.eta * kept)} | found
-
-    def _latents(self, image: Tensor) -> Tensor:
-        """Latents (B, 4, h, w) of images, the posterior's mode: nothing is drawn."""
-        latents = self.vae.encode(image.to(self.vae.dtype)).latent_dist.mode() * self.vae.config.scaling_factor
-        return latents.float()

@@ -22,9 +22,9 @@ from PIL.Image import Image
 from torch import Tensor, nn
 from tyro.conf import Fixed
 
-import byteedit
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.skipped import Skipped
+from byteedit.pipeline.opening import locate_model
 from byteedit.rewards import CoherenceReward
 from byteedit.schedule import Schedule
 from byteedit.training.adapters import save_lora
@@ -284,9 +284,8 @@ def _save_whole(pipe: ByteEditInpaintPipeline, settings: FastSettings, dtype: to
     """
     unet = UNet2DConditionModel.from_config(pipe.unet.config)
     unet.load_state_dict(pipe.unet.state_dict())
-    base = byteedit.PICTUREBOOK if settings.base == "picturebook" else settings.base
     parts = {"unet": unet.to(dtype), "safety_checker": None, "feature_extractor": None}
-    whole = ByteEditInpaintPipeline.from_pretrained(base, **parts)
+    whole = ByteEditInpaintPipeline.from_pretrained(locate_model(settings.base), **parts)
     whole.follow(pipe.schedule)
     whole.scheduler = training_scheduler(whole.scheduler)
     whole.save_pretrained(settings.written)

@@ -107,8 +107,7 @@ def check(settings: Settings) -> None:
 def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
     """Settings of `kind` from a YAML file of its fields, with `name=value` overrides, values in YAML.
 
-    A file that says `like: OTHER.yaml` has all that the one of that name beside it has, but for what it says itself;
-    that one may be like a third.
+    `like: OTHER.yaml` takes over the values of that file beside it that are not given here; it may be like a third.
 
     Raises:
         ValueError: a name is no field, a field without default has no value, or a value is of the wrong kind.
@@ -129,7 +128,7 @@ def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
 
 
 def _said(preset: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """What a preset says, and what those say that it is like, of which none may be like one `before`."""
+    """A preset's values, over those of the one it is `like`; `before`: the presets that led here."""
     import yaml
 
     if preset in before:

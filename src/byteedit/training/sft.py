@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.skipped import Skipped
-from byteedit.diffusion import Condition, encode, is_flow, predict, signal_and_noise
+from byteedit.diffusion import Condition, encode, is_flow, mode_latents, predict, signal_and_noise
 from byteedit.training.base import (
     TuneSettings,
     as_written,
@@ -151,8 +151,7 @@ class Denoising:
     def begin(self, batch: Batch) -> tuple[Tensor, Condition]:
         """Clean latents (B, 4, h, w), and the condition. Latents are the posterior's mode: nothing is drawn."""
         image, mask = batch["image"], batch["mask"]
-        both = torch.cat([image, image * (1 - mask)]).to(self.vae.dtype)
-        x0, masked = (self.vae.encode(both).latent_dist.mode().float() * self.vae.config.scaling_factor).chunk(2)
+        x0, masked = mode_latents(self.vae, torch.cat([image, image * (1 - mask)])).chunk(2)
         return x0, encode(self.vae, image, mask, self.encode_text(batch["prompt"]), masked_latents=masked)
 
     @torch.no_grad()

@@ -84,7 +84,7 @@ def build(settings: RewardSettings) -> PreferenceReward | CoherenceReward:
 
 
 def altered(model: PreferenceReward | CoherenceReward, settings: RewardSettings) -> PreferenceReward | CoherenceReward:
-    """The same reward with what `architecture` says otherwise; of a residual, it makes nothing at first."""
+    """The reward with the fields of `architecture`; a residual that is new counts nothing at first."""
     config = merged(model.config, settings, FITTING[type(model)])
     if config is model.config:
         return model

@@ -15,11 +15,13 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from byteedit import ByteEditInpaintPipeline
+from byteedit.image import to_uint8
 from byteedit.rewards import Reward
 from byteedit.training.batches import Batch
 
 __all__ = ["HeldOut", "Judge", "contact_sheet", "keep_sheet"]
 
+GAP = 4  # pixels between the pictures of a sheet
 Judge = Callable[[ByteEditInpaintPipeline], dict[str, float]]
 """Measures of a pipeline, higher is better. It is called on every process, and the mean over processes counts: each may
 judge its share, or all the same."""
@@ -114,16 +116,15 @@ def keep_sheet(measures: dict[str, float | PIL.Image.Image], output: Path) -> di
 
 def picture(*images: Tensor) -> np.ndarray:
     """Images (3, H, W) in [-1, 1] side by side: (H, n W, 3) uint8."""
-    row = torch.cat([image.float().cpu() for image in images], dim=2)
-    return (255 * (row / 2 + 0.5).clamp(0, 1)).round().byte().movedim(0, -1).numpy()
+    return np.concatenate([to_uint8(image[None])[0] for image in images], axis=1)
 
 
-def contact_sheet(rows: Sequence[np.ndarray], columns: int = 4, gap: int = 4) -> PIL.Image.Image:
+def contact_sheet(rows: Sequence[np.ndarray], columns: int = 4) -> PIL.Image.Image:
     """Pictures (H, W, 3) uint8 of one size in a grid."""
-    height, width = (side + gap for side in rows[0].shape[:2])
+    height, width = (side + GAP for side in rows[0].shape[:2])
     across = min(columns, len(rows))
     down = -(-len(rows) // across)
-    sheet = PIL.Image.new("RGB", (across * width - gap, down * height - gap), "white")
+    sheet = PIL.Image.new("RGB", (across * width - GAP, down * height - GAP), "white")
     for number, row in enumerate(rows):
         sheet.paste(PIL.Image.fromarray(row), (number % across * width, number // across * height))
     return sheet

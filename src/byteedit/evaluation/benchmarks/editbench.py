@@ -52,7 +52,7 @@ def read_editbench(folder: str | None, *, white: Literal["auto", "generate", "ke
 def _rows(file: Path) -> list[dict[str, str]]:
     if not file.is_file():
         return []
-    with open(file, encoding="utf-8", newline="") as lines:
+    with open(file, encoding="utf-8-sig", newline="") as lines:
         rows = list(csv.DictReader(lines))
     wanted = {"aos", *PROMPTS.values()}
     if rows and (missing := wanted - rows[0].keys()):

@@ -49,7 +49,7 @@ def read_pairs(place: str | None, *, mask: Drawn = "none", split: str = "test") 
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
-    with open(file, encoding="utf-8", newline="") as lines:
+    with open(file, encoding="utf-8-sig", newline="") as lines:
         if file.suffix == ".csv":
             return list(csv.DictReader(lines))
         return [json.loads(line) for line in lines if line.strip()]

@@ -5,7 +5,6 @@ whose a picture is. No picture is resized. A folder appears whole or not at all.
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from byteedit.data.images import Unusable, open_image, store
 from byteedit.evaluation.human.planning import Shown, deal, draft, number, spoil
 from byteedit.evaluation.human.studies import DAMAGED, Question, Study, StudySettings, open_study, write_study
 from byteedit.evaluation.picturebench import TASKS
+from byteedit.provenance import png
 
 __all__ = ["StudyCase", "create_study", "damage", "read_cases"]
 
@@ -192,10 +192,9 @@ def _compare_sizes(case: StudyCase, outputs: dict, image, mask) -> None:
 
 def _keep(picture: PIL.Image.Image, folder: Path) -> str:
     """Write a picture as PNG under a name that follows from its content; the same picture is kept once."""
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(np.asarray(picture)).save(buffer, "PNG")  # pixels only
-    name = f"pictures/{hashlib.sha256(buffer.getvalue()).hexdigest()[:20]}.png"
-    (folder / name).write_bytes(buffer.getvalue())
+    content = png(PIL.Image.fromarray(np.asarray(picture)))  # pixels only
+    name = f"pictures/{hashlib.sha256(content).hexdigest()[:20]}.png"
+    (folder / name).write_bytes(content)
     return name
 
 

@@ -204,7 +204,7 @@ def _agreement(study: Study, answers: list[Answer]) -> list[dict]:
             judged[question.task, axis][unit].append(value)
     return [
         {"task": task, "axis": axis, "judged_twice": _twice(units)}
-        | {"same": _same(units.values()), "alpha": ordinal_alpha(units.values())}
+        | {"same": _same(study, units), "alpha": ordinal_alpha(units.values())}
         for (task, axis), units in _in_order(study, judged)
     ]
 
@@ -224,7 +224,11 @@ def _twice(units: dict) -> int:
     return sum(len(values) > 1 for values in units.values())
 
 
-def _same(units: Iterable[list]) -> Figure | None:
-    """The share of pairs of votes on one thing that say the same; None where nothing has two."""
-    pairs = [[one == other for one, other in combinations(values, 2)] for values in units if len(values) > 1]
+def _same(study: Study, units: dict) -> Figure | None:
+    """The share of pairs of votes on one thing that say the same; the interval resamples images. None without pairs."""
+    images = defaultdict(list)
+    for unit, values in units.items():
+        question = study.questions[unit if isinstance(unit, str) else unit[0]]
+        images[question.case] += [one == other for one, other in combinations(values, 2)]
+    pairs = [of for of in images.values() if of]
     return ratio(map(sum, pairs), map(len, pairs)) if pairs else None

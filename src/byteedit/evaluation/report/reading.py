@@ -16,7 +16,7 @@ from typing import Any
 from byteedit.evaluation.human.studies import open_study
 from byteedit.evaluation.human.summary import summarise
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines
-from byteedit.evaluation.naming import parse
+from byteedit.evaluation.naming import parse, short_names
 from byteedit.evaluation.picturebench import TASKS
 from byteedit.evaluation.report.figures import Figure
 
@@ -137,7 +137,7 @@ def told_apart(runs: Sequence[Run]) -> list[Run]:
 def _differences(group: Sequence[Run]) -> list[str]:
     asked = [_asked(run) for run in group]
     differing = [[word for key, word in of.items() if any(o.get(key) != word for o in asked)] for of in asked]
-    names = _names([run.folder for run in group])
+    names = short_names([run.folder.parts for run in group])
     return [
         ", ".join(words if differing.count(words) == 1 else [*words, name])
         for words, name in zip(differing, names, strict=True)
@@ -153,17 +153,6 @@ def _asked(run: Run) -> dict[str, str]:
     return found | {name: f"{name} {value}" for name, value in told.items() if value is not None}
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
-    """Folders by their names, with as many folders above as tell them apart."""
-    return [_name(folder, [other for other in folders if other != folder]) for folder in folders]
-
-
-def _name(folder: Path, others: Sequence[Path], depth: int = 1) -> str:
-    mine = folder.parts[-depth:]
-    shared = any(other.parts[-depth:] == mine for other in others)
-    return _name(folder, others, depth + 1) if shared and depth < len(folder.parts) else "/".join(mine)
-
-
 def read_studies(folders: Sequence[Path], min_attention: float = 0.0) -> list[dict]:
     """Studies as `human.summary` summarises them, each under a name of its own.
 
@@ -176,7 +165,7 @@ def read_studies(folders: Sequence[Path], min_attention: float = 0.0) -> list[di
     summaries = [summarise(open_study(folder), min_attention) for folder in folders]
     return [
         summary | {"study": summary["study"] | {"folder": name}}
-        for summary, name in zip(summaries, _names(folders), strict=True)
+        for summary, name in zip(summaries, short_names([folder.parts for folder in folders]), strict=True)
     ]
 
 

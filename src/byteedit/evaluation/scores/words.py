@@ -1,7 +1,7 @@
 """CLIPScore and BLIPScore: how well a picture fits words, by CLIP's cosine, and by BLIP's match and cosine.
 
-CLIPScore is written in three ways: the plain cosine, 100 times it, and 2.5 max(cosine, 0); 0.329 as a cosine is a
-close fit, as the last it would be next to none. BLIP's is the probability that its head for image-text matching gives,
+CLIPScore is written in three ways: the plain cosine, 100 times it, and 2.5 max(cosine, 0); 0.329 is a close fit as
+a cosine, and next to none as the last. BLIP's is the probability that its head for image-text matching gives,
 and its cosine. Both models are transformers' own.
 Sources: CLIPScore (arXiv 2104.08718); BLIP (arXiv 2201.12086), its blip_itm with pictures stretched to a square.
 """

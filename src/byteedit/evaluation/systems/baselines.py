@@ -16,14 +16,13 @@ from PIL import Image
 from PIL.Image import Resampling
 from torch import Tensor
 
-from byteedit.diffusion import Condition, decode, predict
+from byteedit.diffusion import Condition, decode, mode_latents, predict
 from byteedit.evaluation.benchmarks.case import EditCase
 from byteedit.evaluation.systems.canvas import Paste, from_model, noise, to_model
-from byteedit.evaluation.systems.ours import Dtype, open_pipeline, place_of
+from byteedit.evaluation.systems.ours import Dtype, open_pipeline, weights_of
 from byteedit.evaluation.systems.system import System
-from byteedit.provenance import weights_sha256
 
-__all__ = ["blend", "native_size", "open_bld", "open_diffedit", "open_sd_inpaint"]
+__all__ = ["blend", "open_bld", "open_diffedit", "open_sd_inpaint"]
 
 PARTS = ("vae", "text_encoder", "tokenizer", "unet", "feature_extractor")
 
@@ -45,7 +44,7 @@ def open_sd_inpaint(
     components = {name: parts.components[name] for name in (*PARTS, "scheduler")}
     pipe = StableDiffusionInpaintPipeline(**components, safety_checker=None, requires_safety_checker=False)
     pipe.set_progress_bar_config(disable=True)
-    size = native_size(parts)
+    size = parts.native_size()
 
     def edit(case: EditCase) -> np.ndarray:
         image, mask = to_model(case, size)
@@ -69,7 +68,7 @@ def open_bld(
     """Blended latent diffusion with DDIM; arguments as `open_sd_inpaint`'s, and `start`, the share of steps skipped."""
     pipe = open_pipeline(model, dtype, device)
     imagine(pipe)
-    size, processor = native_size(pipe), VaeImageProcessor(vae_scale_factor=pipe.vae_scale_factor)
+    size, processor = pipe.native_size(), VaeImageProcessor(vae_scale_factor=pipe.vae_scale_factor)
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, timestep_spacing="leading")
 
     def edit(case: EditCase) -> np.ndarray:
@@ -103,7 +102,7 @@ def blend(
     steps are spaced so that the last is almost without noise, for that stays in the picture.
     """
     text, negative = pipe.encode_prompt(prompt, pipe.device, 1, guidance > 1)
-    source = pipe.vae.encode(image).latent_dist.mode() * pipe.vae.config.scaling_factor  # (1, 4, h, w)
+    source = mode_latents(pipe.vae, image).to(image)  # (1, 4, h, w)
     condition = Condition(text, mask, source, negative, guidance, image_latents=source)
     pipe.scheduler.set_timesteps(steps, device=pipe.device)
     drawn = {"generator": generator, "device": pipe.device, "dtype": source.dtype}
@@ -146,7 +145,7 @@ def open_diffedit(
         requires_safety_checker=False,
     )
     pipe.set_progress_bar_config(disable=True)
-    size = native_size(parts)
+    size = parts.native_size()
 
     def edit(case: EditCase) -> np.ndarray:
         image, inside = to_model(case, size)
@@ -171,10 +170,9 @@ def imagine(pipe) -> None:
     """
     if pipe.unet.config.in_channels == 4:
         return
-    width, height = native_size(pipe)
+    width, height = pipe.native_size()
     with torch.no_grad():
-        grey = pipe.vae.encode(torch.zeros(1, 3, height, width).to(pipe.device, pipe.dtype)).latent_dist.mode()
-    grey = grey * pipe.vae.config.scaling_factor
+        grey = mode_latents(pipe.vae, torch.zeros(1, 3, height, width).to(pipe.device)).to(pipe.dtype)
     unknown = torch.cat([torch.ones_like(grey[:, :1]), grey], dim=1)  # (1, 5, h, w)
 
     def complete(unet, arguments):
@@ -184,12 +182,6 @@ def imagine(pipe) -> None:
     pipe.unet.register_forward_pre_hook(complete)
 
 
-def native_size(pipe) -> tuple[int, int]:
-    """Width and height in pixels that a pipeline's UNet was made for."""
-    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
-    return side, side
-
-
 def latent_mask(mask: Image.Image, cell: int) -> np.ndarray:  # (h, w) float32 in {0, 1}
     """A mask at the latents' size, by nearest neighbour, `cell` pixels each."""
     small = mask.resize((mask.width // cell, mask.height // cell), Resampling.NEAREST)
@@ -197,6 +189,6 @@ def latent_mask(mask: Image.Image, cell: int) -> np.ndarray:  # (h, w) float32 i
 
 
 def _settings(system: str, model: str | None, steps: int, guidance: float, paste: Paste, dtype: Dtype, size) -> dict:
-    named = {"system": system, "model": model or "picturebook", "weights": weights_sha256(place_of(model))}
+    named = {"system": system, "model": model or "picturebook", "weights": weights_of(model)}
     named |= {"dtype": dtype, "size": list(size), "paste": paste}
     return named | {"num_inference_steps": steps, "guidance_scale": guidance}

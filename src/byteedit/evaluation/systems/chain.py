@@ -18,12 +18,10 @@ from torch import Tensor
 
 from byteedit import diffusion
 from byteedit.evaluation.benchmarks.case import EditCase
-from byteedit.evaluation.systems.baselines import native_size
 from byteedit.evaluation.systems.canvas import from_model, to_model
-from byteedit.evaluation.systems.ours import Dtype, open_pipeline, place_of
+from byteedit.evaluation.systems.ours import Dtype, open_pipeline, weights_of
 from byteedit.evaluation.systems.system import System
 from byteedit.image import to_tensor
-from byteedit.provenance import weights_sha256
 
 __all__ = ["Edit", "chain_latents", "chain_pixels", "drift", "edit_latents", "open_emilie", "regions"]
 
@@ -125,7 +123,7 @@ def open_emilie(
         dtype, device: as `open_byteedit`.
     """
     pipe = open_pipeline(model, dtype, device)
-    asked, size = {"num_inference_steps": steps, "guidance_scale": guidance}, native_size(pipe)
+    asked, size = {"num_inference_steps": steps, "guidance_scale": guidance}, pipe.native_size()
 
     def edit(case: EditCase) -> np.ndarray:
         if keep == "pixels":
@@ -135,7 +133,7 @@ def open_emilie(
         return from_model(Image.fromarray(made[-1]), case, "no")
 
     own = pipe.schedule.asked(**asked)
-    settings = {"system": "emilie", "model": model or "picturebook", "weights": weights_sha256(place_of(model))}
+    settings = {"system": "emilie", "model": model or "picturebook", "weights": weights_of(model)}
     settings |= {"keep": keep, "most": most, "dtype": dtype}
     settings |= {"num_inference_steps": own.num_inference_steps, "guidance_scale": own.guidance_scale}
     return System(settings=settings | {"size": list(size)}, edit=edit)

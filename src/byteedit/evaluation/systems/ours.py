@@ -5,17 +5,16 @@ Answers are arrays, so that the scores need neither torch nor PIL.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
 
-import byteedit
 from byteedit.evaluation.benchmarks.case import EditCase
 from byteedit.evaluation.picturebench import Case
 from byteedit.evaluation.systems.system import System
+from byteedit.pipeline import opening
 from byteedit.provenance import weights_sha256
 
 __all__ = ["answer", "answers", "open_byteedit", "open_pipeline"]
@@ -71,18 +70,16 @@ def open_byteedit(
     """
     pipe = open_pipeline(model, dtype, device)
     if lora is not None:
-        shipped = Path(byteedit.LORAS) / lora
-        place = str(shipped) if shipped.is_dir() else lora
-        pipe.load_lora_weights(place, adapter_name="lora")
+        pipe.load_lora_weights(opening.locate_lora(lora), adapter_name="lora")
         pipe.set_adapters("lora", weight)
     asked = {"num_inference_steps": steps, "guidance_scale": guidance}
     return System(
         settings={
             "system": "byteedit",
             "model": model or "picturebook",
-            "weights": weights_sha256(place_of(model)),
+            "weights": weights_of(model),
             "lora": lora,
-            "lora_weights": lora and weights_sha256(place),
+            "lora_weights": lora and weights_sha256(opening.locate_lora(lora)),
             "weight": weight,
             "dtype": dtype,
             **asdict(pipe.schedule.asked(**asked)),
@@ -91,16 +88,13 @@ def open_byteedit(
     )
 
 
-def place_of(model: str | None) -> str:
-    """Where a model is: None or "picturebook" is the one that ships."""
-    return byteedit.PICTUREBOOK if model in (None, "picturebook") else model
+def weights_of(model: str | None) -> str | None:
+    """What tells a model that was trained again from what it was; None or "picturebook" is the one that ships."""
+    return weights_sha256(opening.locate_model(model or "picturebook"))
 
 
 def open_pipeline(model: str | None, dtype: Dtype = "float32", device: str = "cpu"):
-    """Our pipeline from a folder, a .safetensors file or a hub name; None or "picturebook" is the model that ships."""
-    model = place_of(model)
-    pipeline = byteedit.ByteEditInpaintPipeline
-    opening = pipeline.from_single_file if model.endswith(".safetensors") else pipeline.from_pretrained
-    pipe = opening(model, dtype=getattr(torch, dtype)).to(device)
+    """Our pipeline as `pipeline.opening` has it, without its bar; None is the model that ships."""
+    pipe = opening.open_pipeline(model or "picturebook", getattr(torch, dtype)).to(device)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -185,8 +185,8 @@ function press(event) {
 
 function pressAtWork({ key, repeat }) {
   const focused = document.activeElement?.tagName === "BUTTON";
-  const next = repeat ? null : ready && kind.press(key, questions[at], draft);
-  if (next) change(next);
+  const next = repeat ? null : kind.press(key, questions[at], draft);
+  if (next) change(next); // which lets one that comes too soon go by
   else if (key === "Backspace" || key === "ArrowLeft") back();
   else if (key === "ArrowRight" || (key === "Enter" && !focused)) forward();
   else if (key === " " && !focused) closer.show(questions[at], 0);
