@@ -36,7 +36,10 @@ def judged(tmp_path):
 def worded(tmp_path):
     """A run of two systems with scores of words."""
     scores = {"ours": (0.3, 0.2, 0.1), "theirs": (0.2, 0.2, 0.2)}
-    lines = {s: [{"clip.full": v, "clip100.full": 100 * v, "seam": v} for v in of] for s, of in scores.items()}
+    lines = {
+        s: [{"clip.full": v, "clip100.full": 100 * v, "seam": v, "seam_true": 1} for v in of]
+        for s, of in scores.items()
+    }
     return write_run(tmp_path / "words", lines)
 
 
@@ -212,7 +215,7 @@ def test_a_run_that_was_killed_and_gone_on_with_gives_the_same_report(pipe, tmp_
     assert "## Table 1: marks" in capsys.readouterr().out
     report = json.loads((tmp_path / "whole" / "report.json").read_text())
     assert report["runs"][0]["systems"]["two"]["settings"]["num_inference_steps"] == 2
-    assert [row["score"] for row in report["scores"] if row["system"] == "one"] == ["changed", "seam"]
+    assert [row["score"] for row in report["scores"] if row["system"] == "one"] == ["changed", "border_contrast"]
     assert report["published"]["scores"]["benchmarks"]["editbench"]["ByteEdit"] == [0.329, 0.691]
 
 

@@ -6,14 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from transformers import BertTokenizer, CLIPConfig, CLIPModel
 
 from byteedit.evaluation import runs
 from byteedit.evaluation.lines import folder_of, read_lines
+from byteedit.evaluation.report import plain, ratio
 from byteedit.evaluation.runs import RunSettings, evaluate
 from byteedit.evaluation.scores.opening import open_score
-from toy_benchmarks import write_editbench
+from toy_benchmarks import mask, picture, write_editbench
 from toy_rewards import VISION, CoherenceReward, CoherenceRewardConfig
 
 NAMES = ["natural-cat-material-indoor", "natural-dog-color-outdoor", "generated-cup-size-art"]
@@ -128,3 +130,102 @@ def test_where_nothing_is_masked_there_is_no_coherence_of_it(settings, tmp_path)
     empty = replace(case, read_mask=lambda: np.zeros((40, 48), np.uint8))
     numbers, full = open_score(f"reward:{tmp_path / 'seam'}").measure([empty, other], [case.page, other.page])
     assert set(numbers) == {"reward.seam"} and set(full) == {"reward.seam", "reward.seam.masked"}
+
+
+def write_pairs(folder, prompts, white=255):
+    """A benchmark of pictures of one's own; its text as it is typed."""
+    folder.mkdir(exist_ok=True)
+    lines = []
+    for number, prompt in enumerate(prompts):
+        for name, values in (("p", picture(number)), ("m", mask() // 255 * white)):
+            Image.fromarray(values).save(folder / f"{name}{number}.png")
+        lines.append({"file_name": f"p{number}.png", "mask_file_name": f"m{number}.png", "prompt": prompt})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return f"userbench:{folder}"
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Settings of a run of a filler on two pairs, one of whose prompts has a break that is none of lines."""
+    benchmark = write_pairs(tmp_path / "pairs", ["", "a boat\u2028on the\x85lake"])
+    lines = [json.loads(line) | {"task": "erasing"} for line in (tmp_path / "pairs" / "metadata.jsonl").open()]
+    (tmp_path / "pairs" / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return RunSettings(benchmark=benchmark, systems=("telea",), output=tmp_path / "run")
+
+
+def test_prompts_may_hold_any_break(pairs):
+    evaluate(pairs, print)
+    assert [line["prompt"] for line in read_lines(pairs.output / "telea")] == [None, "a boat\u2028on the\x85lake"]
+    assert evaluate(pairs, print)["telea"]["erasing.changed"].n == 2
+
+
+def test_a_corrected_mask_is_answered_anew(pairs, tmp_path):
+    before = evaluate(pairs, print)["telea"]
+    stamps = [file.stat().st_mtime_ns for file in sorted((pairs.output / "telea").glob("*.png"))]
+    (pairs.output / "telea" / "sets.json").write_text(json.dumps({"sets": {"erasing": {"clip_fid": 1.0, "n": 2}}}))
+    Image.fromarray(mask(0, 0, 20, 20)).save(tmp_path / "pairs" / "m1.png")
+    after = evaluate(pairs, print)["telea"]
+    again = [file.stat().st_mtime_ns for file in sorted((pairs.output / "telea").glob("*.png"))]
+    assert [one == other for one, other in zip(stamps, again, strict=True)] == [True, False]
+    assert after["erasing.border_contrast"].value != before["erasing.border_contrast"].value
+    assert "erasing.clip_fid" not in after  # of answers that are gone
+
+
+def test_a_run_has_one_evaluate_at_a_time(pairs):
+    pairs.output.mkdir()
+    with FileLock(pairs.output / ".lock"), pytest.raises(ValueError, match="another evaluate is at work in"):
+        evaluate(pairs, print)
+    evaluate(pairs, print)
+
+
+def test_a_score_that_cannot_be_opened_is_said_when_all_else_is_written(pairs, tmp_path):
+    asked = replace(pairs, scores=(f"reward:{tmp_path / 'nowhere'}",))
+    with pytest.raises(ValueError, match="nowhere"):
+        evaluate(asked, print)
+    assert json.loads((pairs.output / "figures.json").read_text())["telea"]["erasing.changed"]["n"] == 2
+
+
+def test_a_system_that_answers_nothing_is_an_error(pairs, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "system.json").write_text('{"system": "no one"}')
+    with pytest.raises(ValueError, match="none answered none of its cases"):
+        evaluate(replace(pairs, systems=(f"none=folder:{tmp_path / 'empty'}",)), print)
+
+
+def test_masks_of_0_and_1_are_said_to_be_none(tmp_path):
+    benchmark, said = write_pairs(tmp_path / "ones", ["a boat"], white=1), []
+    (tmp_path / "system.json").write_text('{"system": "no one"}')
+    asked = RunSettings(benchmark=benchmark, systems=(f"other=folder:{tmp_path}",), output=tmp_path / "run")
+    with pytest.raises(ValueError, match="answered none"):
+        evaluate(asked, said.append)
+    assert "masks that cannot be read: 1" in said[0] and "has 0 and 1, where white is 255" in said[0]
+
+
+def test_a_number_by_weights_that_are_gone_is_not_kept(settings, tmp_path):
+    asked = replace(settings, scores=(f"reward:{tmp_path / 'seam'}",))
+    for seed, n in ((0, 3), (1, 2)):
+        torch.manual_seed(seed)
+        CoherenceReward(CoherenceRewardConfig(vit_config=VISION)).save_pretrained(tmp_path / "seam")
+        assert evaluate(asked, print)["ours"]["editing.reward.seam"].n == n
+        (settings.output / "ours" / f"{NAMES[0]}.png").write_bytes(b"broken")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"systems": ("figures.json=telea",)}, "figures.json is a file of the run's own"),
+        ({"scores": ("reward:SEAM,name=psnr.unmasked",)}, "is by pixels and gold in this run"),
+    ],
+)
+def test_names_of_the_run_s_own_are_not_taken(pairs, tmp_path, changes, words):
+    torch.manual_seed(0)
+    CoherenceReward(CoherenceRewardConfig(vit_config=VISION)).save_pretrained(tmp_path / "seam")
+    scores = tuple(text.replace("SEAM", str(tmp_path / "seam")) for text in changes.get("scores", ()))
+    with pytest.raises(ValueError, match=words):
+        evaluate(replace(pairs, **changes | {"scores": scores}), print)
+
+
+def test_a_ratio_over_nothing_is_still_json():
+    flat, half = ratio([1.0, 1.0], [0.0, 0.0]), ratio([1.0, 1.0], [0.0, 2.0])
+    assert plain(flat)["value"] is None and plain(half)["value"] == 1 and plain(half)["high"] is None
+    json.dumps([plain(flat), plain(half)], allow_nan=False)

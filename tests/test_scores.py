@@ -58,7 +58,10 @@ def test_pixel_scores_tell_inside_from_outside():
     assert found["changed"] == pytest.approx(12 / 420)
     assert found["psnr.unmasked"] == pytest.approx(10 * np.log10(255**2 / (3**2 * 12 / 420)))
     assert found["psnr.masked"] == pytest.approx(20 * np.log10(25.5))
-    assert 0 < found["ssim.unmasked"] < found["ssim.masked"] < 1
+    assert 0 < found["ssim.masked"] < found["ssim.unmasked"] < 1
+    answer[mask == 0] = page[mask == 0]
+    found |= pixel_scores(edit(page, mask, truth), answer)
+    assert (found["changed"], found["ssim.unmasked"]) == (0, pytest.approx(1))  # whatever is under the mask
     assert found.keys() == {
         *("changed", "psnr.unmasked", "ssim.unmasked", "seam"),
         *("psnr.masked", "ssim.masked", "seam_true"),

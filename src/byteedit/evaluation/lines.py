@@ -25,13 +25,16 @@ def folder_of(run: Path, system: str) -> Path:
 def read_lines(folder: Path) -> list[Line]:
     """The lines of a system's `scores.jsonl`, in the cases' order; none where there is no such file."""
     file = folder / "scores.jsonl"
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]  # not at other breaks
 
 
 def summarise(lines: Sequence[Line]) -> dict[str, Figure]:
     """Figures of a system's lines, as "TASK.SCORE": rates of what is true or false, else means, with intervals.
 
-    `seam` is over `seam_true` where that is known of all cases: 1 is no seam at all. What a line lacks is left out.
+    `seam` is over `seam_true`, of cases where that is known: 1 is no seam at all. Where it is of none, what is measured
+    across the mask's border is `border_contrast`. What a line lacks is left out.
     """
     found = {}
     for task in TASKS:
@@ -39,8 +42,13 @@ def summarise(lines: Sequence[Line]) -> dict[str, Figure]:
         for name in dict.fromkeys(key for line in mine for key in line["scores"]):
             having = [line["scores"] for line in mine if name in line["scores"]]
             values = [scores[name] for scores in having]
-            if name == "seam" and all("seam_true" in scores for scores in having):
-                found[f"{task}.seam"] = ratio(values, [scores["seam_true"] for scores in having])
+            if name == "seam":
+                known = [scores for scores in having if "seam_true" in scores]
+                found |= (
+                    {f"{task}.seam": ratio(*([scores[part] for scores in known] for part in ("seam", "seam_true")))}
+                    if known
+                    else {f"{task}.border_contrast": mean(values)}
+                )
             elif all(isinstance(value, bool) for value in values):
                 found[f"{task}.{name}"] = rate(values)
             elif all(isinstance(value, int | float) for value in values):

@@ -12,7 +12,7 @@ from typing import Any
 from byteedit.evaluation.lines import Line
 from byteedit.provenance import write_atomically
 
-__all__ = ["RUN", "claim", "claim_names", "write_json", "write_lines"]
+__all__ = ["RUN", "claim", "claim_names", "owned", "write_json", "write_lines"]
 
 RUN = "run.json"
 NOTES = ("versions", "scores", "names")
@@ -55,6 +55,12 @@ def claim_names(file: Path, names: Iterable[str], score: str) -> None:
             )
     if new := {name: score for name in names if name not in owners}:
         write_json(file, run | {"names": owners | new})
+
+
+def owned(file: Path, score: str) -> set[str]:
+    """The names of numbers that are a score's."""
+    owners = json.loads(file.read_text(encoding="utf-8")).get("names", {})
+    return {name for name, owner in owners.items() if owner == score}
 
 
 def write_lines(folder: Path, lines: Sequence[Line]) -> None:

@@ -9,10 +9,12 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
@@ -22,8 +24,8 @@ from byteedit.evaluation.benchmarks.pages import PictureBenchCase
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines
 from byteedit.evaluation.naming import check_named, labelled, parse
 from byteedit.evaluation.picturebench import TASKS
-from byteedit.evaluation.report import Figure
-from byteedit.evaluation.run_folder import RUN, claim, claim_names, write_json, write_lines
+from byteedit.evaluation.report import Figure, plain
+from byteedit.evaluation.run_folder import RUN, claim, claim_names, owned, write_json, write_lines
 from byteedit.evaluation.scores.opening import SCORES, open_score
 from byteedit.evaluation.scores.views import Score
 from byteedit.evaluation.systems import SYSTEMS, System, answer_to, open_system
@@ -32,6 +34,7 @@ from byteedit.provenance import png, versions, write_atomically
 __all__ = ["RunSettings", "evaluate"]
 
 PIXELS, GOLD = "pixels", "gold"  # scores that are always there, the second on PictureBench
+ALWAYS = dict.fromkeys((PIXELS, GOLD), "pixels and gold")  # they say the same of what both know
 BATCH = 16  # cases that are scored at once
 
 
@@ -74,34 +77,58 @@ def evaluate(settings: RunSettings, say: Callable[[str], None] = print) -> dict[
     """
     systems = _labelled(settings.systems)
     _check(settings, systems.values())
+    settings.output.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(settings.output / ".lock", timeout=0):
+            return _evaluated(settings, systems, say)
+    except Timeout:
+        raise ValueError(f"another evaluate is at work in {settings.output}; wait for it, or take another.") from None
+
+
+def _evaluated(
+    settings: RunSettings, systems: dict[str, str], say: Callable[[str], None]
+) -> dict[str, dict[str, Figure]]:
+    """As `evaluate`, alone in the folder. What cannot be opened is passed over, and raised when all else is written."""
     cases = _cases(settings)
     say(f"{settings.benchmark}: {describe(cases)}")
-    told, identity = settings.output / RUN, _identity(settings, cases)
+    told, identity, failures = settings.output / RUN, _identity(settings, cases), []
     claim(told, identity, versions=versions())
+    folders = {label: folder_of(settings.output, label) for label in systems}
     for label, text in systems.items():
-        _answer(open_system(text, settings.device), cases, folder_of(settings.output, label))
+        if system := _opened(open_system, text, settings, failures):
+            _answer(system, cases, folders[label])
     for text in _scores(settings, cases):
-        score = open_score(text, settings.device)
-        say(score.about)
-        claim(told, identity, scores=score.about)
-        for label in systems:
-            folder = folder_of(settings.output, label)
-            if score.over_set:
-                _measure_set(score, text, cases, folder, say)
-            else:
-                _measure(score, text, cases, folder)
-    figures = {}
-    for label in systems:
-        folder = folder_of(settings.output, label)
-        _tell(label, read_lines(folder), say)
-        figures[label] = figures_of(folder)
+        if score := _opened(open_score, text, settings, failures):
+            say(score.about)
+            claim(told, identity, scores=score.about)
+            for folder in folders.values():
+                if score.over_set:
+                    _measure_set(score, text, cases, folder, say)
+                else:
+                    _measure(score, text, cases, folder)
+    figures = {label: figures_of(folder) for label, folder in folders.items()}
     _write_figures(settings.output / "figures.json", figures)
+    for label, folder in folders.items():
+        failures += _tell(label, read_lines(folder), say)
+    if failures:
+        raise ValueError("; ".join(failures))
     return figures
+
+
+def _opened(opening: Callable, text: str, settings: RunSettings, failures: list[str]) -> Any:
+    """A system or a score; None where it cannot be opened, which is noted."""
+    try:
+        return opening(text, settings.device)
+    except (ValueError, OSError, ImportError) as error:
+        failures.append(_words(error) if text in str(error) else f"{text}: {_words(error)}")
+        return None
 
 
 def _labelled(texts: Sequence[str]) -> dict[str, str]:
     """Systems as they are opened, by label."""
     pairs = dict(labelled(text) for text in texts)
+    if files := {RUN, "figures.json"} & {folder_of(Path(), label).name for label in pairs}:
+        raise ValueError(f"{files.pop()} is a file of the run's own; give the system another label.")
     if len({folder_of(Path(), label) for label in pairs}) < len(texts):
         raise ValueError(f"several of {', '.join(texts)} have the same name; give each a label, as in ours=byteedit.")
     return pairs
@@ -122,7 +149,7 @@ def _check(settings: RunSettings, systems: Iterable[str]) -> None:
 def _write_figures(file: Path, figures: dict[str, dict[str, Figure]]) -> None:
     """Figures by system, beside those of the systems that were run before."""
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    write_json(file, earlier | {s: {name: asdict(f) for name, f in found.items()} for s, found in figures.items()})
+    write_json(file, earlier | {system: plain(found) for system, found in figures.items()})
 
 
 def _cases(settings: RunSettings) -> list[EditCase]:
@@ -148,45 +175,61 @@ def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:
     claim(folder / "system.json", dict(system.settings))
     lines = {line["id"]: line for line in read_lines(folder)}
     able = [case for case in cases if case.task in system.tasks]
-    todo = [case for case in able if not _answered(lines.get(case.id), folder, system.stamp(case))]
+    made_from = {case.id: _pictures(case) for case in able}
+    todo = [case for case in able if not _answered(lines.get(case.id), folder, made_from[case.id], system, case)]
+    if todo:
+        (folder / "sets.json").unlink(missing_ok=True)  # its distances are of the answers that were there
     for case in tqdm(todo, folder.name, leave=False, disable=None):
         began = time.perf_counter()
         line = {"id": case.id, "task": case.task, "prompt": case.prompt, "seed": case.seed}
-        line |= {"attributes": dict(case.attributes), "scores": {}, "by": []}
+        line |= {"attributes": dict(case.attributes), "pictures": made_from[case.id], "scores": {}, "by": []}
         try:
-            image = answer_to(system, case)
+            write_atomically(folder / f"{case.id}.png", png(Image.fromarray(answer_to(system, case))))
+            stamp = system.stamp(case)
         except Exception as error:  # one case must not end a run of hundreds
             lines[case.id] = line | {"error": _words(error)}
         else:
-            write_atomically(folder / f"{case.id}.png", png(Image.fromarray(image)))
-            stamp = system.stamp(case)
             line |= {"stamp": stamp} if stamp else {}
             lines[case.id] = line | {"seconds": round(time.perf_counter() - began, 3)}
         write_lines(folder, [lines[c.id] for c in able if c.id in lines])
 
 
-def _answered(line: Line | None, folder: Path, stamp: str | None) -> bool:
+def _pictures(case: EditCase) -> str | None:
+    """What tells a case's page, mask and right answer from corrected ones; None where they cannot be read."""
+    try:
+        parts = [case.page, case.mask, *([] if case.reference is None else [case.reference])]
+    except Exception:  # what answers the case will say so
+        return None
+    told = hashlib.sha256()
+    for part in parts:
+        told.update(repr(part.shape).encode() + np.ascontiguousarray(part).tobytes())
+    return told.hexdigest()[:16]
+
+
+def _answered(line: Line | None, folder: Path, pictures: str | None, system: System, case: EditCase) -> bool:
     """Whether a case has an answer that still holds."""
-    there = line is not None and "error" not in line and line.get("stamp") == stamp
-    return there and (folder / f"{line['id']}.png").is_file()
+    if line is None or "error" in line or line.get("pictures", pictures) != pictures:
+        return False
+    return line.get("stamp") == system.stamp(case) and (folder / f"{case.id}.png").is_file()
 
 
 def _measure(score: Score, text: str, cases: Sequence[EditCase], folder: Path) -> None:
     """One score of those of a system's answers that it has not measured yet, with these weights."""
-    lines = read_lines(folder)
+    lines, told = read_lines(folder), folder.parent / RUN
     by_id = {case.id: case for case in cases}
     by = f"{text} {score.weights[:12]}" if score.weights else text
     todo = [line for line in lines if "error" not in line and by not in line["by"]]
     for first in tqdm(range(0, len(todo), BATCH), f"{folder.name} {text}", leave=False, disable=None):
         part = todo[first : first + BATCH]
         for line, numbers in zip(part, _measured(score, [by_id[line["id"]] for line in part], folder), strict=True):
-            if isinstance(numbers, str):
+            line["by"] = [other for other in line["by"] if other != text and not other.startswith(f"{text} ")]
+            if isinstance(numbers, str):  # and what it said with other weights holds no longer
+                line["scores"] = {n: value for n, value in line["scores"].items() if n not in owned(told, text)}
                 line["unscored"] = line.get("unscored", {}) | {text: numbers}
                 continue
-            if text not in (PIXELS, GOLD):  # which say the same of what both know
-                claim_names(folder.parent / RUN, numbers, text)
+            claim_names(told, numbers, ALWAYS.get(text, text))
             line["scores"] |= numbers
-            line["by"] = [other for other in line["by"] if other != text and not other.startswith(f"{text} ")] + [by]
+            line["by"] += [by]
             line.get("unscored", {}).pop(text, None)
         write_lines(folder, lines)
 
@@ -219,19 +262,23 @@ def _measure_set(score: Score, text: str, cases: Sequence[EditCase], folder: Pat
                 failed[case.id] = _words(error)
         if len(pairs) > 1:
             found |= {task: score.measure(*zip(*pairs, strict=True))[0]}
+        elif mine:
+            failed |= {case.id: f"{task} has fewer than two answers" for case in mine if case.id not in failed}
     claim_names(folder.parent / RUN, {name for numbers in found.values() for name in numbers if name != "n"}, text)
     write_json(file, sets | {text: found})
     if failed:
         say(f"{folder.name}: {text} leaves out {', '.join(failed)}; the first because {next(iter(failed.values()))}")
 
 
-def _tell(system: str, lines: Sequence[Line], say: Callable[[str], None]) -> None:
+def _tell(system: str, lines: Sequence[Line], say: Callable[[str], None]) -> list[str]:
+    """Say what there is of a system; returns what is wrong with it as a whole, if anything."""
     tasks = dict.fromkeys(line["task"] for line in lines)
     say(f"{system}: {len(lines)} cases of {', '.join(tasks) or 'no task'}")
     failed = [(line["id"], line["error"]) for line in lines if "error" in line]
     failed += [(line["id"], f"{text}: {why}") for line in lines for text, why in line.get("unscored", {}).items()]
     if failed:
         say(f"  {len(failed)} failed: {', '.join(name for name, _ in failed)}; the first because {failed[0][1]}")
+    return [f"{system} answered none of its cases"] if lines and all("error" in line for line in lines) else []
 
 
 def _words(error: Exception) -> str:

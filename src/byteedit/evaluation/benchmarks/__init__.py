@@ -52,6 +52,7 @@ def describe(cases: Sequence[EditCase]) -> str:
     if len(shares):
         line += f"; masks cover {shares.mean():.1%} of a picture ({shares.min():.1%} to {shares.max():.1%})"
         line += "; that is much: are they white where to generate?" if shares.mean() > 0.5 else ""
+        line += f"; masks that are empty: {empty}" if (empty := int((shares == 0).sum())) else ""
     if unreadable:
         line += f"; masks that cannot be read: {len(unreadable)}, the first of {unreadable[0]}"
     return line

@@ -155,5 +155,8 @@ def open_picture(source: Path | dict | None, mode: str = "RGB") -> np.ndarray:  
 
 
 def open_mask(source: Path | dict) -> np.ndarray:  # (H, W) uint8
-    """A mask file, as `open_picture`."""
-    return open_picture(source, "L")
+    """A mask file, as `open_picture`. Raises ValueError for one of 0 and 1, too, where white is 255."""
+    mask = open_picture(source, "L")
+    if mask.max(initial=0) == 1:
+        raise ValueError(f"{source} has 0 and 1, where white is 255; multiply it by 255.")
+    return mask

@@ -52,11 +52,21 @@ def _lines(file: Path) -> list[dict[str, Any]]:
     with open(file, encoding="utf-8-sig", newline="") as lines:
         if file.suffix == ".csv":
             return list(csv.DictReader(lines))
-        return [json.loads(line) for line in lines if line.strip()]
+        return [_parsed(file, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _parsed(file: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}, line {number} is no JSON ({error.msg}).") from None
+    if not isinstance(row, dict):
+        raise ValueError(f'{file}, line {number} is no object; write {{"file_name": ...}}.')
+    return row
 
 
 def _from_line(root: Path, line: dict[str, Any]) -> dict[str, Any]:
-    if "file_name" not in line:
+    if not line.get("file_name"):
         raise ValueError(f"{root}: a line of the metadata has no file_name; it has {', '.join(line)}.")
     columns = {"image": "file_name", "mask": "mask_file_name", "reference": "reference_file_name"}
     files = {name: root / line[column] for name, column in columns.items() if line.get(column)}

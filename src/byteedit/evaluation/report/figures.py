@@ -51,8 +51,13 @@ def ratio(numerators: Iterable[float], denominators: Iterable[float]) -> Figure:
     """The ratio of two sums over the same cases, with a bootstrap interval. Raises `ValueError` without any case."""
     over, under = _checked(numerators), _checked(denominators)
     drawn = np.random.default_rng(0).integers(len(over), size=(RESAMPLES, len(over)))
-    low, high = np.quantile(over[drawn].sum(1) / under[drawn].sum(1), [0.025, 0.975])
-    value = over.sum() / under.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value, resampled = over.sum() / under.sum(), over[drawn].sum(1) / under[drawn].sum(1)
+    finite = np.isfinite(resampled).all()
+    known = resampled[~np.isnan(resampled)] if not np.isnan(value) else np.array([value])
+    low, high = np.quantile(
+        known, [0.025, 0.975], method="linear" if finite else "nearest"
+    )  # no value between infinities
     return Figure(value=float(value), low=float(min(low, value)), high=float(max(high, value)), n=len(over))
 
 

@@ -23,7 +23,8 @@ from byteedit.evaluation.report.figures import Figure
 __all__ = ["JUDGED", "Entry", "Run", "holding", "named", "paired", "read_run", "read_studies", "told_apart"]
 
 JUDGED = "quality"  # the mean of the judge's marks
-USUAL = (JUDGED, "clip.full", "blip_itm.full", "psnr.masked", "psnr.unmasked")
+WORDED = [f"{score}.{kind}" for score in ("clip", "blip_itm") for kind in ("full", "simple", "rich")]
+USUAL = (JUDGED, *WORDED, "psnr.masked", "psnr.unmasked")
 
 
 @dataclass(frozen=True, kw_only=True)

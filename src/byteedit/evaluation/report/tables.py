@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 JUDGE = "the gold judge"
-LOWER = ("changed", "seam", "lpips.masked", "lpips.unmasked")  # scores of which less is better
+LOWER = ("changed", "seam", "border_contrast", "lpips.masked", "lpips.unmasked")  # scores of which less is better
 FORMS = ("clip100", "clip_w")  # of CLIPScore, which Table 2 has as a cosine
 ASIDE = (*AXES, JUDGED, "class", "colour", "explained", "psnr", "seam_true", "psnr.unmasked", "ssim.unmasked")
 """Scores that Table 2 leaves to the table of all figures: marks, and what others there say as well."""

@@ -17,7 +17,7 @@ from byteedit.evaluation.marks import marks, quality
 from byteedit.evaluation.naming import open_named
 from byteedit.evaluation.scores.pages import score
 from byteedit.evaluation.scores.perceptual import LPIPS
-from byteedit.evaluation.scores.pixels import pixel_scores
+from byteedit.evaluation.scores.pixels import outside, pixel_scores
 from byteedit.evaluation.scores.sets import clip_features, frechet_distance, kernel_distance
 from byteedit.evaluation.scores.views import Score, by_view, mask_crop
 from byteedit.evaluation.scores.words import BLIPScore, clip_forms
@@ -68,11 +68,11 @@ def open_lpips(place: str | None, *, device: str = "cpu") -> Score:
 
     def measured(case: EditCase, image: np.ndarray) -> dict[str, float]:
         mask, found = case.mask, {}
-        asked = [("unmasked", mask == 0, case.page)]
-        asked += [] if case.reference is None else [("masked", mask > 127, case.reference)]
-        for where, pixels, truth in asked:
+        asked = [("unmasked", mask == 0, outside(case, image), case.page)]
+        asked += [] if case.reference is None else [("masked", mask > 127, image, case.reference)]
+        for where, pixels, answer, truth in asked:
             if pixels.any():
-                pair = [to_tensor(picture[None]).to(device) for picture in (image, truth)]
+                pair = [to_tensor(picture[None]).to(device) for picture in (answer, truth)]
                 found[f"lpips.{where}"] = float(model(*pair)[0].numpy(force=True)[pixels].mean())
         return found
 
