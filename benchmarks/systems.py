@@ -66,7 +66,7 @@ def shipped(loras: Path) -> dict[str, str]:
 
 def others() -> dict[str, str]:
     """The baselines on the shipped checkpoint, with its own steps and guidance, and the fillers that are installed."""
-    same = "steps=20,guidance=2.5"
+    same = "steps=20,guidance_scale=2.5"
     models = {name: f"{name}:picturebook,{same}" for name in BASELINES}
     fillers = [*FILLERS, "lama"] if find_spec("simple_lama_inpainting") else FILLERS
     return models | {KEPT: f"emilie:picturebook,keep=pixels,{same}"} | {name: name for name in fillers}

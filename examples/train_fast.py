@@ -7,16 +7,9 @@ run that was killed goes on where it was. For several processes, `accelerate lau
     accelerate launch examples/train_fast.py examples/configs/sd15/fast.yaml --data my-pictures
 """
 
-import sys
-from pathlib import Path
-
-import tyro
-
 from byteedit.training.phases import FastSettings
 from byteedit.training.run import train_fast
-from byteedit.training.settings import read
+from byteedit.training.settings import from_command_line
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-        sys.exit(f"{__doc__}\nName a preset first.")
-    train_fast(tyro.cli(FastSettings, default=read(FastSettings, Path(sys.argv[1])), args=sys.argv[2:]))
+    train_fast(from_command_line(FastSettings, __doc__))

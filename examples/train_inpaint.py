@@ -7,16 +7,9 @@ run that was killed goes on where it was. For several processes, `accelerate lau
     accelerate launch examples/train_inpaint.py examples/configs/sd15/inpaint.yaml --data my-pictures
 """
 
-import sys
-from pathlib import Path
-
-import tyro
-
 from byteedit.training.run import train_inpaint
-from byteedit.training.settings import read
+from byteedit.training.settings import from_command_line
 from byteedit.training.sft import InpaintSettings
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-        sys.exit(f"{__doc__}\nName a preset first.")
-    train_inpaint(tyro.cli(InpaintSettings, default=read(InpaintSettings, Path(sys.argv[1])), args=sys.argv[2:]))
+    train_inpaint(from_command_line(InpaintSettings, __doc__))

@@ -6,16 +6,9 @@ run that was killed goes on where it was. For several processes, `accelerate lau
     python examples/train_reward.py examples/configs/picturebook/reward_aesthetic.yaml --data .runs/aesthetic
 """
 
-import sys
-from pathlib import Path
-
-import tyro
-
 from byteedit.training.reward import RewardSettings
 from byteedit.training.run import train_reward
-from byteedit.training.settings import read
+from byteedit.training.settings import from_command_line
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-        sys.exit(f"{__doc__}\nName a preset first.")
-    train_reward(tyro.cli(RewardSettings, default=read(RewardSettings, Path(sys.argv[1])), args=sys.argv[2:]))
+    train_reward(from_command_line(RewardSettings, __doc__))

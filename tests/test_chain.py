@@ -84,7 +84,7 @@ def test_emilie_edits_region_by_region(pipe, tmp_path, page, keep):
         read_mask=lambda: mask,
         prompts={"full": "a red boat"},
     )
-    found = answer_to(open_system(f"emilie:{tmp_path / 'model'},keep={keep},steps=1,guidance=1"), case)
+    found = answer_to(open_system(f"emilie:{tmp_path / 'model'},keep={keep},steps=1,guidance_scale=1"), case)
     parts = [Edit(mask=part, prompt="a red boat", seed=5 + number) for number, part in enumerate(regions(mask))]
     chain = {"latents": chain_latents, "pixels": chain_pixels}[keep]
     assert len(parts) == 2
@@ -99,7 +99,7 @@ def test_emilie_s_settings_are_those_it_runs_with(pipe, tmp_path):
     assert open_system(f"emilie:{tmp_path}").settings == own
     assert open_system(f"emilie:{tmp_path},steps=20").settings == own | {"num_inference_steps": 20}
     asked = {"num_inference_steps": 20, "guidance_scale": 2.5}
-    assert open_system(f"emilie:{tmp_path},steps=20,guidance=2.5").settings == own | asked
+    assert open_system(f"emilie:{tmp_path},steps=20,guidance_scale=2.5").settings == own | asked
 
 
 def test_a_latent_edit_is_the_pipeline_s_own_inside_the_mask(pipe, page):

@@ -63,7 +63,7 @@ def outside(case, image) -> np.ndarray:
 
 
 def test_ours_is_what_answers_gives_on_picturebench(model, pipe):
-    system = open_system(f"byteedit:{model},steps=1,guidance=1.5")
+    system = open_system(f"byteedit:{model},steps=1,guidance_scale=1.5")
     for task in ("editing", "erasing", "outpainting"):
         [found] = open_benchmark(f"picturebench,task={task},number=1")
         [expected] = answers(pipe, cases(task)[:1], num_inference_steps=1, guidance_scale=1.5)
@@ -86,7 +86,7 @@ def test_sd_inpaint_is_diffusers_own(model, case):
     options = {"num_inference_steps": 2, "guidance_scale": 3.0, "generator": torch.Generator().manual_seed(3)}
     made = stock("a red boat on the lake", picture, mask, height=64, width=64, **options).images[0]
     expected = np.asarray(made.resize((80, 56), Image.Resampling.LANCZOS))
-    assert np.array_equal(answer_to(open_system(f"sd-inpaint:{model},steps=2,guidance=3"), case), expected)
+    assert np.array_equal(answer_to(open_system(f"sd-inpaint:{model},steps=2,guidance_scale=3"), case), expected)
 
 
 @torch.no_grad()
@@ -118,7 +118,7 @@ def test_bld_is_its_authors_loop(plain, parts, case):
     picture = Image.fromarray(case.page).resize((64, 64), Image.Resampling.LANCZOS)
     mask = Image.fromarray(case.mask).resize((64, 64), Image.Resampling.NEAREST)
     expected = blended_slowly(ByteEditInpaintPipeline.from_pretrained(plain), picture, mask, steps=8, guidance=4.0)
-    found = answer_to(open_system(f"bld:{plain},steps=8,guidance=4"), case)
+    found = answer_to(open_system(f"bld:{plain},steps=8,guidance_scale=4"), case)
     back = np.asarray(Image.fromarray(expected).resize((80, 56), Image.Resampling.LANCZOS))
     assert np.abs(found.astype(int) - back).max() <= 1
     assert outside(case, found).mean() > 0
@@ -165,7 +165,7 @@ def test_an_outpainting_s_mask_of_another_size_is_said_so(tmp_path):
 
 @pytest.mark.parametrize("mask", ["given", "found"])
 def test_diffedit_edits_with_a_mask_that_is_given_or_found(plain, case, mask):
-    system = open_system(f"diffedit:{plain},steps=4,guidance=2,mask={mask}")
+    system = open_system(f"diffedit:{plain},steps=4,guidance_scale=2,mask={mask}")
     found = answer_to(system, case)
     assert np.array_equal(answer_to(system, case), found)
     assert found.std() > 1

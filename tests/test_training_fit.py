@@ -9,9 +9,9 @@ import torch
 from datasets import concatenate_datasets
 
 from byteedit.rewards import PreferenceReward
+from byteedit.training.cards import describe_reward
 from byteedit.training.loop import begin
 from byteedit.training.reward import Preference, fit
-from byteedit.training.run import publish
 from toy_rewards import aesthetic_rows, alignment_rows, coherence, coherence_rows, preference, settings_for
 from toy_training import FORKS, fresh, group, lines  # noqa: F401
 
@@ -38,7 +38,7 @@ def test_a_tiny_reward_learns_and_is_written(tokenizer, tmp_path, reward, rows):
             scores = torch.cat(stage.scores(opened, batch))
         assert scores.mean().item() == pytest.approx(0, abs=0.02)
         assert scores.std().item() == pytest.approx(1, abs=0.02)
-    publish(accelerator, settings, opened, unseen, measures)
+    describe_reward(accelerator, settings, opened, unseen, measures)
     text = (folder / "README.md").read_text()
     assert f"| {watched} | {measures[watched]:.4g} |" in text
     assert "library_name: byteedit" in text

@@ -7,12 +7,8 @@ rising and the marks do not, the rewards are being cheated; log.jsonl holds both
     torchrun --nproc-per-node 2 examples/picturebook/train_boost.py examples/configs/picturebook/boost.yaml
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import torch
-import tyro
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
@@ -22,7 +18,7 @@ from byteedit.evaluation.scores import score
 from byteedit.evaluation.systems import answers
 from byteedit.training.boost import PeflSettings
 from byteedit.training.run import train_pefl
-from byteedit.training.settings import read
+from byteedit.training.settings import from_command_line
 
 WATCHED = {"editing": 20, "erasing": 6, "outpainting": 20}  # cases of the validation split
 STEPS = 8  # of their answers
@@ -42,6 +38,4 @@ def judge(pipe) -> dict[str, float]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-        sys.exit(f"{__doc__}\nName a preset first.")
-    train_pefl(tyro.cli(PeflSettings, default=read(PeflSettings, Path(sys.argv[1])), args=sys.argv[2:]), judge)
+    train_pefl(from_command_line(PeflSettings, __doc__), judge)

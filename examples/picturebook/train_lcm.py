@@ -8,13 +8,10 @@ Source: LCM (arXiv 2310.04378), LCM-LoRA (arXiv 2311.05556), diffusers' train_lc
     torchrun --nproc-per-node 2 examples/picturebook/train_lcm.py examples/configs/picturebook/lcm.yaml
 """
 
-import sys
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import torch
-import tyro
 from torch import Tensor, nn
 
 import byteedit
@@ -33,7 +30,7 @@ from byteedit.training.base import (
 )
 from byteedit.training.batches import Batch
 from byteedit.training.loop import Objective, begin, train
-from byteedit.training.settings import read
+from byteedit.training.settings import from_command_line
 from byteedit.training.sft import Denoising, draw
 from byteedit.training.streams import open_batches
 
@@ -152,6 +149,4 @@ def main(settings: LcmSettings) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-        sys.exit(f"{__doc__}\nName a preset first.")
-    main(tyro.cli(LcmSettings, default=read(LcmSettings, Path(sys.argv[1])), args=sys.argv[2:]))
+    main(from_command_line(LcmSettings, __doc__))

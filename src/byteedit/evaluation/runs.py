@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from byteedit.evaluation.benchmarks import EditCase, asking, describe, open_benchmark
 from byteedit.evaluation.benchmarks.case import open_picture
-from byteedit.evaluation.benchmarks.pages import PictureBenchCase
+from byteedit.evaluation.benchmarks.picturebench import PictureBenchCase
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines
 from byteedit.evaluation.naming import check_named, labelled, parse
 from byteedit.evaluation.picturebench import TASKS

@@ -1,4 +1,4 @@
-"""The model card of a tuned inpainting model: what it was made from, how it is opened, how it was before and is now.
+"""The model cards of what is trained: what it was made from, how it is opened, how it was before and is now.
 
 What a card looks like is `hub`'s. Nothing is measured here: numbers and pictures are the validation's.
 """
@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from datasets import Dataset
 from PIL import Image
+from scipy.stats import binomtest
 
 from byteedit.hub import push, write_card
+from byteedit.rewards import CoherenceReward, PreferenceReward
+from byteedit.schedule import Schedule
 from byteedit.training.base import TuneSettings
+from byteedit.training.reward import RewardSettings
+from byteedit.training.samples import samples
 
-__all__ = ["describe"]
+__all__ = ["WHERE", "describe", "describe_reward", "how"]
 
 LORA = """```python
 from byteedit import PICTUREBOOK, ByteEditInpaintPipeline
@@ -39,6 +45,14 @@ from byteedit import ByteEditInpaintPipeline
 
 pipe = ByteEditInpaintPipeline.from_pretrained({here})
 ```"""
+
+LEARNT = {
+    "aesthetic": "Says how pleasing a picture is: a `PreferenceReward`, trained on pairs of pictures (Eq. 1).",
+    "alignment": "Says how well a picture fits its prompt: a `PreferenceReward`, trained on pairs of captions (Eq. 5).",
+    "coherence": "Says of every pixel whether it is real or generated: a `CoherenceReward`, trained on masks (Eq. 6).",
+}
+
+WHERE = "byteedit knows that from the file; elsewhere, ask for it in the call."
 
 OURS = ("score/", "loss", "minus_loss")  # how the names begin of what the stages measure themselves
 USAGE = {"lora": LORA, "unet": UNET, "checkpoint": CHECKPOINT}  # by what the folder of the weights is called
@@ -73,7 +87,7 @@ def describe(
         tags=["image-inpainting", "stable-diffusion", "diffusers", *(["lora"] if settings.rank else [])],
         base=settings.start,
         base_model=settings.base if hosted else None,
-        data="; ".join([settings.data, *whose(settings, measures)]),
+        data="; ".join([settings.data, *whose_pictures(settings, measures)]),
         settings={"processes": accelerator.num_processes} | settings.told(),
         measures=before(settings.output) | measures,
         samples=sheets(settings.output / "validation"),
@@ -84,7 +98,7 @@ def describe(
         print(push(folder, settings.push))
 
 
-def whose(settings: TuneSettings, measures: dict[str, float]) -> list[str]:
+def whose_pictures(settings: TuneSettings, measures: dict[str, float]) -> list[str]:
     """Which pictures the measures are of: a judge has pictures of its own, all else is of what is held out."""
     ours = [name for name in measures if name.startswith(OURS)]
     judged = [name for name in measures if name not in ours]
@@ -105,3 +119,48 @@ def sheets(folder: Path) -> dict[str, Image.Image]:
     """What was made of held-out pictures before the first step and with the finished weights."""
     files = {"Before: input and result": "step-00000.png", "After: input and result": "kept.png"}
     return {what: Image.open(folder / file) for what, file in files.items() if (folder / file).is_file()}
+
+
+def how(schedule: Schedule) -> str:
+    """The guidance and the noise of a schedule, in words."""
+    scale, end, noise_scale = schedule.guidance_scale, schedule.guidance_end, schedule.noise_scale
+    guided = "without guidance" if scale <= 1 else f"with guidance {scale:g}"
+    if scale > 1 and end < 1:
+        guided += f" in the first {100 * end:g} % of the steps (`guidance_end`)"
+    return guided + ("" if noise_scale == 1 else f"; each step hands on {noise_scale:g} of its noise (`noise_scale`)")
+
+
+def describe_reward(
+    accelerator: Accelerator,
+    settings: RewardSettings,
+    model: PreferenceReward | CoherenceReward,
+    held_out: Dataset,
+    measures: dict[str, float],
+) -> None:
+    """Write the card beside a finished reward, on the main process, and upload them where the settings say so."""
+    if not accelerator.is_main_process:
+        return
+    folder = settings.output / "reward"
+    write_card(
+        folder,
+        title=f"Reward: {settings.reward}",
+        summary=f"{LEARNT[settings.reward]} Higher is better. The equations are ByteEdit's (arXiv 2404.04860).",
+        base=settings.model or "new weights",
+        data=f"{settings.data}, split {settings.split}; {whose_rows(settings, len(held_out), measures)}",
+        settings={name: value for name, value in settings.course().items() if value not in ("", {})},
+        measures=measures,
+        samples=samples(model, held_out, settings.reward),
+    )
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in measures.items())
+    print(f"{folder}: {shown} on {len(held_out)} held-out rows")
+    if settings.push:
+        print(push(folder, settings.push))
+
+
+def whose_rows(settings: RewardSettings, count: int, measures: dict[str, float]) -> str:
+    """Which rows a reward's numbers are of, how sure they are, and whether the weights were chosen by them."""
+    said = f"the numbers are of the {count} rows of split {settings.held_out}"
+    if "pair_accuracy" in measures:
+        told = binomtest(round(measures["pair_accuracy"] * count), count).proportion_ci(method="wilson")
+        said += f", 95 % interval of pair_accuracy: {told.low:.3f} to {told.high:.3f}"
+    return said + (f"; {settings.watch} on them chose the weights" if settings.watch else "")

@@ -4,13 +4,14 @@ A stage adds its own fields in a subclass. `read` makes settings from a preset a
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
-__all__ = ["Settings", "changed", "check", "read"]
+__all__ = ["Settings", "changed", "check", "from_command_line", "read"]
 
 Kind = TypeVar("Kind")
 LAUNCHED = {
@@ -125,6 +126,15 @@ def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
     if missing := sorted(needed - set(checked)):
         raise ValueError(f"{preset}: {', '.join(missing)} must be given, there or as name=value.")
     return kind(**checked)
+
+
+def from_command_line(kind: type[Kind], usage: str) -> Kind:
+    """Settings of `kind` from the process's arguments, a preset and then options; without one, exits with `usage`."""
+    import tyro
+
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit(f"{usage}\nName a preset first.")
+    return tyro.cli(kind, default=read(kind, Path(sys.argv[1])), args=sys.argv[2:])
 
 
 def _said(preset: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:

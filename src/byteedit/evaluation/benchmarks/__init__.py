@@ -10,8 +10,8 @@ from byteedit.evaluation.benchmarks.brushbench import read_brushbench
 from byteedit.evaluation.benchmarks.case import EditCase, asking, coverage
 from byteedit.evaluation.benchmarks.editbench import read_editbench
 from byteedit.evaluation.benchmarks.imagenhub import read_imagenhub
-from byteedit.evaluation.benchmarks.pages import read_picturebench
 from byteedit.evaluation.benchmarks.pairs import read_pairs
+from byteedit.evaluation.benchmarks.picturebench import read_picturebench
 from byteedit.evaluation.naming import open_named
 
 __all__ = ["BENCHMARKS", "EditCase", "asking", "coverage", "describe", "open_benchmark"]

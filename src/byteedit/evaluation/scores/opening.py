@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from byteedit.evaluation.benchmarks.case import EditCase
-from byteedit.evaluation.benchmarks.pages import PictureBenchCase
+from byteedit.evaluation.benchmarks.picturebench import PictureBenchCase
 from byteedit.evaluation.marks import marks, quality
 from byteedit.evaluation.naming import open_named
-from byteedit.evaluation.scores.pages import score
 from byteedit.evaluation.scores.perceptual import LPIPS
+from byteedit.evaluation.scores.picturebench import score
 from byteedit.evaluation.scores.pixels import outside, pixel_scores
 from byteedit.evaluation.scores.sets import clip_features, frechet_distance, kernel_distance
 from byteedit.evaluation.scores.views import Score, by_view, mask_crop

@@ -31,7 +31,7 @@ def open_sd_inpaint(
     model: str | None,
     *,
     steps: int = 50,
-    guidance: float = 7.5,
+    guidance_scale: float = 7.5,
     paste: Paste = "no",
     dtype: Dtype = "float32",
     device: str = "cpu",
@@ -48,18 +48,18 @@ def open_sd_inpaint(
 
     def edit(case: EditCase) -> np.ndarray:
         image, mask = to_model(case, size)
-        options = {"num_inference_steps": steps, "guidance_scale": guidance, "generator": noise(case)}
+        options = {"num_inference_steps": steps, "guidance_scale": guidance_scale, "generator": noise(case)}
         made = pipe(case.prompt or "", image, mask, width=size[0], height=size[1], **options)
         return from_model(made.images[0], case, paste)
 
-    return System(settings=_settings("sd-inpaint", model, steps, guidance, paste, dtype, size), edit=edit)
+    return System(settings=_settings("sd-inpaint", model, steps, guidance_scale, paste, dtype, size), edit=edit)
 
 
 def open_bld(
     model: str | None,
     *,
     steps: int = 50,
-    guidance: float = 7.5,
+    guidance_scale: float = 7.5,
     start: float = 0.25,
     paste: Paste = "no",
     dtype: Dtype = "float32",
@@ -75,11 +75,11 @@ def open_bld(
         picture, mask = to_model(case, size)
         image = processor.preprocess(picture).to(pipe.device, pipe.dtype)  # (1, 3, H, W) in [-1, 1]
         inside = torch.from_numpy(latent_mask(mask, pipe.vae_scale_factor))[None, None].to(image)  # (1, 1, h, w)
-        schedule = {"steps": steps, "guidance": guidance, "start": start}
+        schedule = {"steps": steps, "guidance_scale": guidance_scale, "start": start}
         made = blend(pipe, image, inside, case.prompt or "", noise(case), **schedule)
         return from_model(processor.postprocess(made)[0], case, paste)
 
-    settings = _settings("bld", model, steps, guidance, paste, dtype, size)
+    settings = _settings("bld", model, steps, guidance_scale, paste, dtype, size)
     return System(settings=settings | {"start": start}, edit=edit, tasks=("editing",))
 
 
@@ -92,7 +92,7 @@ def blend(
     generator: torch.Generator,
     *,
     steps: int,
-    guidance: float,
+    guidance_scale: float,
     start: float,
 ) -> Tensor:
     """Denoise, and after every step put the picture back outside the mask, as noisy as it was before the step.
@@ -101,9 +101,9 @@ def blend(
     for Stable Diffusion, the first `start` of the steps are left out, and what comes after begins with pure noise; the
     steps are spaced so that the last is almost without noise, for that stays in the picture.
     """
-    text, negative = pipe.encode_prompt(prompt, pipe.device, 1, guidance > 1)
+    text, negative = pipe.encode_prompt(prompt, pipe.device, 1, guidance_scale > 1)
     source = mode_latents(pipe.vae, image).to(image)  # (1, 4, h, w)
-    condition = Condition(text, mask, source, negative, guidance, image_latents=source)
+    condition = Condition(text, mask, source, negative, guidance_scale, image_latents=source)
     pipe.scheduler.set_timesteps(steps, device=pipe.device)
     drawn = {"generator": generator, "device": pipe.device, "dtype": source.dtype}
     latents = randn_tensor(source.shape, **drawn)
@@ -119,7 +119,7 @@ def open_diffedit(
     model: str | None,
     *,
     steps: int = 50,
-    guidance: float = 7.5,
+    guidance_scale: float = 7.5,
     strength: float = 0.8,
     mask: Literal["given", "found"] = "given",
     paste: Paste = "no",
@@ -150,7 +150,7 @@ def open_diffedit(
     def edit(case: EditCase) -> np.ndarray:
         image, inside = to_model(case, size)
         before, after = case.attributes.get("source", ""), case.prompt or ""
-        options = {"num_inference_steps": steps, "guidance_scale": guidance, "generator": noise(case)}
+        options = {"num_inference_steps": steps, "guidance_scale": guidance_scale, "generator": noise(case)}
         if mask == "found":
             where = pipe.generate_mask(image, target_prompt=after, source_prompt=before, **options)
         else:
@@ -159,7 +159,7 @@ def open_diffedit(
         made = pipe(after, where, latents, inpaint_strength=strength, **options)
         return from_model(made.images[0], case, paste)
 
-    settings = _settings("diffedit", model, steps, guidance, paste, dtype, size)
+    settings = _settings("diffedit", model, steps, guidance_scale, paste, dtype, size)
     return System(settings=settings | {"strength": strength, "mask": mask}, edit=edit, tasks=("editing",))
 
 
@@ -188,7 +188,9 @@ def latent_mask(mask: Image.Image, cell: int) -> np.ndarray:  # (h, w) float32 i
     return (np.asarray(small) > 127).astype(np.float32)
 
 
-def _settings(system: str, model: str | None, steps: int, guidance: float, paste: Paste, dtype: Dtype, size) -> dict:
+def _settings(
+    system: str, model: str | None, steps: int, guidance_scale: float, paste: Paste, dtype: Dtype, size
+) -> dict:
     named = {"system": system, "model": model or "picturebook", "weights": weights_of(model)}
     named |= {"dtype": dtype, "size": list(size), "paste": paste}
-    return named | {"num_inference_steps": steps, "guidance_scale": guidance}
+    return named | {"num_inference_steps": steps, "guidance_scale": guidance_scale}

@@ -108,7 +108,7 @@ def open_emilie(
     *,
     keep: Literal["latents", "pixels"] = "latents",
     steps: int | None = None,
-    guidance: float | None = None,
+    guidance_scale: float | None = None,
     most: int = 10,
     dtype: Dtype = "float32",
     device: str = "cpu",
@@ -118,12 +118,12 @@ def open_emilie(
     Args:
         model: a checkpoint, as `open_byteedit` takes it.
         keep: what is kept between edits: latents, as EMILIE does, or pixels, pasted exactly.
-        steps, guidance: denoising steps and strength of guidance of each edit; None: as the checkpoint recommends.
+        steps, guidance_scale: of each edit, denoising steps and strength of guidance; None: as the checkpoint has it.
         most: how many edits there are at most.
         dtype, device: as `open_byteedit`.
     """
     pipe = open_pipeline(model, dtype, device)
-    asked, size = {"num_inference_steps": steps, "guidance_scale": guidance}, pipe.native_size()
+    asked, size = {"num_inference_steps": steps, "guidance_scale": guidance_scale}, pipe.native_size()
 
     def edit(case: EditCase) -> np.ndarray:
         if keep == "pixels":

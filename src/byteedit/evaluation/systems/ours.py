@@ -55,7 +55,7 @@ def open_byteedit(
     lora: str | None = None,
     weight: float = 1.0,
     steps: int | None = None,
-    guidance: float | None = None,
+    guidance_scale: float | None = None,
     dtype: Dtype = "float32",
     device: str = "cpu",
 ) -> System:
@@ -64,7 +64,7 @@ def open_byteedit(
     Args:
         model: a folder, a .safetensors file or a hub name; None or "picturebook" is the one that ships.
         lora: a LoRA's folder, file or hub name, or the name of one that ships; and `weight`, how strongly it counts.
-        steps, guidance: denoising steps and strength of guidance; None: as checkpoint and LoRA recommend.
+        steps, guidance_scale: denoising steps and strength of guidance; None: as checkpoint and LoRA recommend.
         dtype: precision of the model.
         device: such as "cuda".
     """
@@ -72,7 +72,7 @@ def open_byteedit(
     if lora is not None:
         pipe.load_lora_weights(opening.locate_lora(lora), adapter_name="lora")
         pipe.set_adapters("lora", weight)
-    asked = {"num_inference_steps": steps, "guidance_scale": guidance}
+    asked = {"num_inference_steps": steps, "guidance_scale": guidance_scale}
     return System(
         settings={
             "system": "byteedit",
