@@ -161,10 +161,14 @@ def test_the_handler_answers_as_the_docs_say(address, folder):
         ({"image": "no base64!"}, {}, "image is not base64; give a file's bytes in it."),
         (alone, {"seed": [1]}, "seed is [1]; give a number."),
         (alone, {"steps": float("nan")}, "steps is nan; give a number."),
+        (alone, {"seed": True}, "seed is True; give a number."),
         (alone, {"shape": 5}, "shape is 5; give text."),
     ]:
         assert handler({"inputs": inputs, "parameters": parameters}) == {"error": error}
     address = {name: f"data:image/png;base64,{names['data']['inputs'][name]}" for name in ("image", "mask")}
+    for seed in (2**60 + 1, str(2**60 + 1), 3.0):
+        assert module.number("seed", seed) == int(seed) and isinstance(module.number("seed", seed), int)
+    assert "error" in handler({"inputs": address, "parameters": [1]})
     made, same = (handler({"inputs": address, "parameters": {"seed": seed}})["image"] for seed in (3, "3"))
     assert made == same
     painted = Image.merge("RGBA", [Image.new("L", (70, 50), 255)] * 3 + [Image.open("mask.png")])

@@ -185,6 +185,15 @@ def test_a_score_that_cannot_be_opened_is_said_when_all_else_is_written(pairs, t
     assert json.loads((pairs.output / "figures.json").read_text())["telea"]["erasing.changed"]["n"] == 2
 
 
+def test_what_cannot_be_opened_leaves_no_trace(pairs, tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        evaluate(replace(pairs, benchmark=f"editbench:{tmp_path / 'nowhere'}"), print)
+    assert not pairs.output.exists()
+    with pytest.raises(ValueError, match="nowhere"):
+        evaluate(replace(pairs, systems=(f"bad=byteedit:{tmp_path / 'nowhere'}", "telea")), print)
+    assert list(json.loads((pairs.output / "figures.json").read_text())) == ["telea"]
+
+
 def test_a_system_that_answers_nothing_is_an_error(pairs, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "system.json").write_text('{"system": "no one"}')

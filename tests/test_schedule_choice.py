@@ -1,15 +1,17 @@
 """Whose schedule counts where several LoRAs, another scheduler or named timesteps come together."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler
+from safetensors.torch import save_file
 
 from byteedit import ByteEditInpaintPipeline
 from byteedit.schedule import Schedule
-from test_schedule import FAST, lora_of, timesteps_of
+from test_schedule import FAST, content_of, lora_of, timesteps_of
 
 
 @pytest.fixture
@@ -69,6 +71,32 @@ def test_a_lora_that_is_hot_swapped_brings_its_schedule(pipe, fast, tmp_path):
     pipe.set_adapters("plain")
     pipe.set_adapters("fast")
     assert pipe.schedule == faster
+
+
+def test_a_lora_that_is_hot_swapped_for_one_without_a_schedule_leaves_none(pipe, fast, tmp_path):
+    own = pipe.schedule
+    pipe.load_lora_weights(fast, adapter_name="fast")
+    pipe.load_lora_weights(lora_of(tmp_path / "plain"), adapter_name="fast", hotswap=True)
+    assert pipe.schedule == own
+    pipe.unload_lora_weights()
+    assert pipe.schedule == own
+
+
+def test_a_lora_of_two_models_may_go_by_two_names(pipe, fast, tmp_path):
+    """diffusers numbers those without a name for each model."""
+    pipe.load_lora_weights(lora_of(tmp_path / "plain"), adapter_name="a")
+    unet, metadata = content_of(fast / "pytorch_lora_weights.safetensors")
+    layers = {name: part.weight.shape for name, part in pipe.text_encoder.named_modules() if name.endswith("q_proj")}
+    layer, shape = next((f"text_encoder.{name}", shape) for name, shape in layers.items())
+    words = {f"{layer}.lora_A.weight": torch.ones(2, shape[1]), f"{layer}.lora_B.weight": torch.ones(shape[0], 2)}
+    (tmp_path / "both").mkdir()
+    said = json.loads(metadata["lora_adapter_metadata"]) | {"text_encoder.r": 2, "text_encoder.lora_alpha": 2}
+    said |= {"text_encoder.target_modules": ["q_proj"]}
+    both = {"lora_adapter_metadata": json.dumps(said)}
+    save_file(unet | words, tmp_path / "both" / "pytorch_lora_weights.safetensors", metadata | both)
+    pipe.load_lora_weights(tmp_path / "both")
+    assert len({name for names in pipe.get_list_adapters().values() for name in names}) == 3
+    assert pipe.schedule == FAST
 
 
 @pytest.mark.parametrize("kind", [list, np.array, torch.tensor])

@@ -33,8 +33,8 @@ class EndpointHandler:
 
 def arguments(data: dict[str, Any]) -> dict[str, Any]:
     """What a request asks `answer` for. Raises ValueError where it asks for what there is not."""
-    inputs, parameters = data.get("inputs"), dict(data.get("parameters") or {})
-    if not isinstance(inputs, dict) or not inputs.get("image"):
+    inputs, parameters = data.get("inputs"), data.get("parameters") or {}
+    if not (isinstance(inputs, dict) and isinstance(parameters, dict) and inputs.get("image")):
         raise ValueError(f"`inputs` must be an object with an image in base64; it may have {sorted(INPUTS)}.")
     for given, known in ((inputs, INPUTS), (parameters, PARAMETERS)):
         if unknown := sorted(set(given) - known):
@@ -44,16 +44,20 @@ def arguments(data: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} is {value!r}; give text.")
     if wrong := [name for name in WORDS if not isinstance(parameters.get(name), str | None)]:
         raise ValueError(f"{wrong[0]} is {parameters[wrong[0]]!r}; give text.")
-    parameters |= {name: number(name, parameters[name]) for name in parameters.keys() - WORDS}
+    parameters = parameters | {name: number(name, parameters[name]) for name in parameters.keys() - WORDS}
     files = {name: decoded(name, inputs[name]) for name in ("image", "mask") if inputs.get(name)}
     return {name: inputs[name] for name in ("prompt", "negative_prompt", "task") if name in inputs} | files | parameters
 
 
 def number(name: str, value: Any) -> int | float | None:
     """A number, or text that says one; a whole one as such."""
+    if value is None or type(value) is int:
+        return value
     try:
-        found = None if value is None else float(value)
-        return int(found) if found is not None and found == int(found) else found
+        found = None if isinstance(value, bool) else float(value)
+        if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+            return int(value)  # which may be too large for a float
+        return int(found) if found == int(found) else found
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} is {value!r}; give a number.") from None
 

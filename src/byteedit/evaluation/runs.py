@@ -77,19 +77,19 @@ def evaluate(settings: RunSettings, say: Callable[[str], None] = print) -> dict[
     """
     systems = _labelled(settings.systems)
     _check(settings, systems.values())
+    cases = _cases(settings)
     settings.output.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(settings.output / ".lock", timeout=0):
-            return _evaluated(settings, systems, say)
+            return _evaluated(settings, systems, cases, say)
     except Timeout:
         raise ValueError(f"another evaluate is at work in {settings.output}; wait for it, or take another.") from None
 
 
 def _evaluated(
-    settings: RunSettings, systems: dict[str, str], say: Callable[[str], None]
+    settings: RunSettings, systems: dict[str, str], cases: Sequence[EditCase], say: Callable[[str], None]
 ) -> dict[str, dict[str, Figure]]:
     """As `evaluate`, alone in the folder. What cannot be opened is passed over, and raised when all else is written."""
-    cases = _cases(settings)
     say(f"{settings.benchmark}: {describe(cases)}")
     told, identity, failures = settings.output / RUN, _identity(settings, cases), []
     claim(told, identity, versions=versions())
@@ -97,6 +97,7 @@ def _evaluated(
     for label, text in systems.items():
         if system := _opened(open_system, text, settings, failures):
             _answer(system, cases, folders[label])
+    folders = {label: folder for label, folder in folders.items() if (folder / "system.json").is_file()}
     for text in _scores(settings, cases):
         if score := _opened(open_score, text, settings, failures):
             say(score.about)

@@ -20,7 +20,7 @@ class Loras(StableDiffusionLoraLoaderMixin):
 
     _before_loras: tuple[Schedule, frozenset[str]] | None = None  # the schedule, and what was fused, before one was set
     _schedules: Mapping[str, Schedule] = MappingProxyType({})  # by the name of the LoRA that carries it
-    _followed: str | None = None  # the LoRA whose schedule counts
+    _followed: Schedule | None = None  # the one that counts, if it is a LoRA's
 
     @property
     def schedule(self) -> Schedule:
@@ -47,13 +47,16 @@ class Loras(StableDiffusionLoraLoaderMixin):
             schedule = Schedule.of_lora(self.lora_state_dict(source, return_lora_metadata=True, **kwargs)[2])
         before = self._adapters()
         super().load_lora_weights(source, adapter_name, **kwargs)
-        [name] = self._adapters() - before or {adapter_name}  # one that is hot-swapped has the other's name
-        self._schedules = {other: its for other, its in self._schedules.items() if other != name}
-        if schedule is not None:
-            checks.check_solver(schedule, self.scheduler)
-            self._before_loras = self._before_loras or (self.schedule, frozenset(self.fused_loras))
-            self._schedules[name], self._followed = schedule, name
-            self.follow(schedule)
+        names = self._adapters() - before or {adapter_name}  # one that is hot-swapped has the other's
+        self._schedules = {name: its for name, its in self._schedules.items() if name not in names}
+        if schedule is None:
+            self._leave_what_is_gone()
+            return
+        checks.check_solver(schedule, self.scheduler)
+        self._before_loras = self._before_loras or (self.schedule, frozenset(self.fused_loras))
+        self._schedules |= dict.fromkeys(names, schedule)
+        self._followed = schedule
+        self.follow(schedule)
 
     def set_adapters(self, adapter_names: list[str] | str, adapter_weights=None) -> None:
         """As diffusers does it; the schedule is that of the last one named that has one, else that before all LoRAs."""
@@ -70,37 +73,40 @@ class Loras(StableDiffusionLoraLoaderMixin):
         super().delete_adapters(adapter_names)
         left = self._adapters()
         if not left:
-            self._set_back()
-        elif self._followed is not None and self._followed not in left:
-            self._follow_last([name for name in self.get_active_adapters() if name in left])
-        self._schedules = {name: schedule for name, schedule in self._schedules.items() if name in left}
+            return self._set_back()
+        self._schedules = {name: its for name, its in self._schedules.items() if name in left}
+        return self._leave_what_is_gone()
 
     def _adapters(self) -> set[str]:
         """The names of all LoRAs that are loaded."""
         return {name for names in self.get_list_adapters().values() for name in names}
 
+    def _leave_what_is_gone(self) -> None:
+        """Where the schedule that counts is no LoRA's any longer, ask the active ones for theirs."""
+        if self._followed not in (None, *self._schedules.values()):
+            self._follow_last([name for name in self.get_active_adapters() if name in self._schedules])
+
     def _follow_last(self, names: list[str]) -> None:
         """Follow the last of some LoRAs that has a schedule, unless it is followed already."""
-        last = next((name for name in reversed(names) if name in self._schedules), None)
+        last = next((self._schedules[name] for name in reversed(names) if name in self._schedules), None)
         if last == self._followed:
             return
-        self._followed = last
         if last is not None:
-            self.follow(self._schedules[last])
+            self.follow(last)
         else:
             self._follow_before()
+        self._followed = last
 
     def _follow_before(self) -> None:
         """Go back to the schedule before all LoRAs, unless they were fused; a scheduler that was set since stays."""
         schedule, fused = self._before_loras
         if fused != self.fused_loras:
             return
-        ours = {one.timestep_spacing for one in self._schedules.values()}
-        if self.schedule.timestep_spacing not in ours:
+        if self.schedule.timestep_spacing != self._followed.timestep_spacing:
             schedule = replace(schedule, timestep_spacing=None)
         self.follow(schedule)
 
     def _set_back(self) -> None:
-        if self._before_loras is not None:
+        if self._followed is not None:
             self._follow_before()
-            self._before_loras, self._schedules, self._followed = None, {}, None
+        self._before_loras, self._schedules, self._followed = None, {}, None

@@ -150,13 +150,17 @@ def open_picture(source: Path | dict | None, mode: str = "RGB") -> np.ndarray:  
     try:
         return np.asarray(open_image(source if isinstance(source, dict) else store(source), mode))
     except ValueError as error:
-        where = source if isinstance(source, Path) else (source or {}).get("path") or "an image of the data set"
-        raise ValueError(f"{where}: {error}.") from error
+        raise ValueError(f"{_where(source)}: {error}.") from error
+
+
+def _where(source: Path | dict | None) -> str:
+    """What a picture is called in an error."""
+    return str(source) if isinstance(source, Path) else (source or {}).get("path") or "an image of the data set"
 
 
 def open_mask(source: Path | dict) -> np.ndarray:  # (H, W) uint8
     """A mask file, as `open_picture`. Raises ValueError for one of 0 and 1, too, where white is 255."""
     mask = open_picture(source, "L")
     if mask.max(initial=0) == 1:
-        raise ValueError(f"{source} has 0 and 1, where white is 255; multiply it by 255.")
+        raise ValueError(f"{_where(source)} has 0 and 1, where white is 255; multiply it by 255.")
     return mask

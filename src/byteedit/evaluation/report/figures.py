@@ -53,11 +53,9 @@ def ratio(numerators: Iterable[float], denominators: Iterable[float]) -> Figure:
     drawn = np.random.default_rng(0).integers(len(over), size=(RESAMPLES, len(over)))
     with np.errstate(divide="ignore", invalid="ignore"):
         value, resampled = over.sum() / under.sum(), over[drawn].sum(1) / under[drawn].sum(1)
-    finite = np.isfinite(resampled).all()
     known = resampled[~np.isnan(resampled)] if not np.isnan(value) else np.array([value])
-    low, high = np.quantile(
-        known, [0.025, 0.975], method="linear" if finite else "nearest"
-    )  # no value between infinities
+    between = "linear" if np.isfinite(resampled).all() else "nearest"  # nothing lies between infinities
+    low, high = np.quantile(known, [0.025, 0.975], method=between)
     return Figure(value=float(value), low=float(min(low, value)), high=float(max(high, value)), n=len(over))
 
 
