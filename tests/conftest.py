@@ -144,11 +144,16 @@ def model(pipe, tmp_path, monkeypatch):
 def folder(tmp_path, monkeypatch, pipe, scene):
     """The current folder, with model/, photo.png (70 x 50) and mask.png."""
     monkeypatch.chdir(tmp_path)
+    write_inputs(pipe, scene)
+    return tmp_path
+
+
+def write_inputs(pipe, scene):
+    """Put model/, photo.png (70 x 50) and mask.png into the current folder."""
     pipe.save_pretrained("model")
     photo, mask = scene(70, 50)
     photo.save("photo.png")
     mask.save("mask.png")
-    return tmp_path
 
 
 @pytest.fixture(scope="module")

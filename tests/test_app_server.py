@@ -15,6 +15,7 @@ from PIL import Image
 import byteedit
 from byteedit.cli import main
 from byteedit.provenance import read_record
+from conftest import write_inputs
 from toy_editor import running
 
 pytest.importorskip("gradio")
@@ -38,10 +39,7 @@ def folder(tmp_path_factory):
 def address(folder, pipe, scene, monkeypatch):
     """The address of a running editor, in a folder with photo.png and mask.png."""
     monkeypatch.chdir(folder)
-    pipe.save_pretrained("model")
-    photo, mask = scene(70, 50)
-    photo.save("photo.png")
-    mask.save("mask.png")
+    write_inputs(pipe, scene)
     with running(model=str(folder / "model"), megapixels=1, megabytes=1, device="cpu") as address:
         yield address
 
@@ -162,6 +160,7 @@ def test_the_handler_answers_as_the_docs_say(address, folder):
         (alone, {"seed": [1]}, "seed is [1]; give a number."),
         (alone, {"steps": float("nan")}, "steps is nan; give a number."),
         (alone, {"seed": True}, "seed is True; give a number."),
+        (alone, {"seed": "--3"}, "seed is '--3'; give a number."),
         (alone, {"shape": 5}, "shape is 5; give text."),
     ]:
         assert handler({"inputs": inputs, "parameters": parameters}) == {"error": error}

@@ -1,6 +1,8 @@
 """A Hub inference endpoint: pictures in base64 and words in, a PNG in base64 out. For a model repository's root."""
 
 import base64
+import math
+import re
 from typing import Any
 
 from byteedit.app.answering import answer
@@ -53,13 +55,15 @@ def number(name: str, value: Any) -> int | float | None:
     """A number, or text that says one; a whole one as such."""
     if value is None or type(value) is int:
         return value
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip()):
+        return int(value)  # which may be too large for a float
     try:
-        found = None if isinstance(value, bool) else float(value)
-        if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
-            return int(value)  # which may be too large for a float
-        return int(found) if found == int(found) else found
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} is {value!r}; give a number.") from None
+        found = float(value) if isinstance(value, str | float) else math.nan
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"{name} is {value!r}; give a number.")
+    return int(found) if found.is_integer() else found
 
 
 def decoded(name: str, text: str) -> bytes:

@@ -72,10 +72,11 @@ class Loras(StableDiffusionLoraLoaderMixin):
         """As diffusers does it; where the schedule goes with its LoRA, the active ones are asked for theirs."""
         super().delete_adapters(adapter_names)
         left = self._adapters()
-        if not left:
-            return self._set_back()
         self._schedules = {name: its for name, its in self._schedules.items() if name in left}
-        return self._leave_what_is_gone()
+        if left:
+            self._leave_what_is_gone()
+        else:
+            self._set_back()
 
     def _adapters(self) -> set[str]:
         """The names of all LoRAs that are loaded."""
