@@ -15,7 +15,7 @@ import torch
 import tyro
 
 import byteedit
-from byteedit.evaluation.report.figures import Figure, mean
+from byteedit.evaluation.figures import Figure, mean
 from byteedit.evaluation.systems.chain import Edit, chain_latents, chain_pixels, drift
 from byteedit.picturebook import COLOURS, KINDS, PAGE, scene
 from results import record

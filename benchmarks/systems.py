@@ -18,7 +18,7 @@ import torch
 import tyro
 
 import byteedit
-from byteedit.evaluation.report import Figure
+from byteedit.evaluation.figures import Figure
 from byteedit.evaluation.report.content import Content, gather
 from byteedit.evaluation.report.reading import read_run
 from byteedit.evaluation.report.writing import write_report

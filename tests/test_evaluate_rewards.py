@@ -8,7 +8,7 @@ import torch
 from numpy.random import default_rng
 from PIL import Image
 
-from byteedit.evaluation.report import mean
+from byteedit.evaluation.figures import mean
 from byteedit.picturebook import scene
 from toy_rewards import coherence as reward
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from byteedit.evaluation.figures import figures, mean, rate, ratio
 from byteedit.evaluation.picturebench import COUNT, TASKS, cases, fingerprint
-from byteedit.evaluation.report import contact_sheet, figures, mean, rate, ratio
+from byteedit.evaluation.report.sheet import contact_sheet
 from byteedit.evaluation.scores import border_contrast, psnr, score
 from byteedit.picturebook import BACKGROUNDS, PAGE, held_out, scene
 

@@ -11,8 +11,8 @@ from PIL import Image
 from transformers import BertTokenizer, CLIPConfig, CLIPModel
 
 from byteedit.evaluation import runs
+from byteedit.evaluation.figures import plain, ratio
 from byteedit.evaluation.lines import folder_of, read_lines
-from byteedit.evaluation.report import plain, ratio
 from byteedit.evaluation.runs import RunSettings, evaluate
 from byteedit.evaluation.scores.opening import open_score
 from toy_benchmarks import mask, picture, write_editbench
@@ -59,7 +59,8 @@ def test_a_model_that_was_trained_again_in_its_place_needs_another_run(settings,
     next(pipe.unet.parameters()).data += 1
     pipe.save_pretrained(tmp_path / "tiny")
     with pytest.raises(ValueError, match="was made with weights"):
-        evaluate(settings, print)
+        evaluate(replace(settings, systems=(*settings.systems, settings.systems[0].replace("ours", "new"))), print)
+    assert read_lines(settings.output / "new")  # one that refuses keeps no other from its answers
 
 
 def test_what_another_reward_scored_is_scored_anew(settings, tmp_path):

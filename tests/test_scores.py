@@ -6,7 +6,7 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from byteedit.evaluation.benchmarks import open_benchmark
-from byteedit.evaluation.report import figures
+from byteedit.evaluation.figures import figures
 from byteedit.evaluation.scores import pixel_scores, ssim_map
 from byteedit.evaluation.scores.opening import open_score
 from byteedit.evaluation.scores.sets import clip_features, frechet_distance, kernel_distance

@@ -110,6 +110,8 @@ def test_a_reward_that_is_not_there_fails_in_one_line(preset, capsys):
 def test_the_example_asks_for_a_preset(monkeypatch):
     with pytest.raises(SystemExit, match="Name a preset first"):
         run_example(monkeypatch, "--help")
+    with pytest.raises(SystemExit, match=r"there is no preset nowhere\.yaml"):
+        run_example(monkeypatch, "nowhere.yaml")
 
 
 def test_presets_are_settings():

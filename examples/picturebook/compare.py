@@ -28,9 +28,10 @@ import byteedit
 from byteedit.data.shards import claim
 from byteedit.diffusion import decode, encode_image
 from byteedit.evaluation.duels import win_rates
+from byteedit.evaluation.figures import Figure, figures
 from byteedit.evaluation.marks import marks
 from byteedit.evaluation.picturebench import TASKS, Case, cases
-from byteedit.evaluation.report import Figure, contact_sheet, figures
+from byteedit.evaluation.report.sheet import contact_sheet
 from byteedit.evaluation.scores import score
 from byteedit.evaluation.systems import answers
 from byteedit.pipeline.canvas import lay_out

@@ -19,9 +19,10 @@ import tyro
 from PIL import Image
 from tqdm import tqdm
 
+from byteedit.evaluation.figures import Figure, figures, rate
 from byteedit.evaluation.judge import edit_right, object_found
 from byteedit.evaluation.picturebench import TASKS, Case, cases
-from byteedit.evaluation.report import Figure, contact_sheet, figures, rate
+from byteedit.evaluation.report.sheet import contact_sheet
 from byteedit.evaluation.scores import score
 from byteedit.evaluation.trials import TRUE, WRONG
 

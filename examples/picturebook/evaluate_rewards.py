@@ -25,8 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sklearn.metrics import roc_auc_score
 
 from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Schema, Skipped, examples, load
-from byteedit.evaluation.report import Figure, mean, rate, ratio
-from byteedit.evaluation.report.figures import RESAMPLES
+from byteedit.evaluation.figures import RESAMPLES, Figure, mean, rate, ratio
 from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, SIZES
 from byteedit.rewards import CoherenceReward, PreferenceReward
 from byteedit.rewards.opening import open_reward

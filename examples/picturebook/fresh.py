@@ -19,8 +19,8 @@ from evaluate_rewards import areas
 from PIL import Image
 
 from byteedit.data.preferences import COHERENCE
+from byteedit.evaluation.figures import Figure, mean
 from byteedit.evaluation.picturebench import TASKS, Case, cases
-from byteedit.evaluation.report import Figure, mean
 from byteedit.rewards import CoherenceReward
 from byteedit.training.loop import begin
 from byteedit.training.reward import RewardSettings, fit

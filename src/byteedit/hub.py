@@ -14,14 +14,17 @@ from huggingface_hub import HfApi, ModelCard, ModelCardData
 from huggingface_hub.errors import HTTPError
 from PIL import Image
 
-__all__ = ["MODEL_NAME", "UNREACHABLE", "asked_for", "push", "write_card"]
+__all__ = ["UNREACHABLE", "asked_for", "nowhere", "push", "write_card"]
 
-MODEL_NAME = re.compile(r"([\w-]+/)?[\w.-]+")
-"""What may be a model's name on the hub, name or owner/name; what is not must be a place on this machine."""
-
+HUB_NAME = re.compile(r"([\w-]+/)?[\w.-]+")  # name or owner/name
 
 UNREACHABLE = (HTTPError, OSError)
 """What is raised where the hub cannot be asked, or does not give what it is asked for."""
+
+
+def nowhere(name: str) -> bool:
+    """Whether there is nothing of that name on this machine, and it cannot be a model's name on the hub either."""
+    return not Path(name).exists() and not HUB_NAME.fullmatch(name)
 
 
 @contextmanager

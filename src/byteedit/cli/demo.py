@@ -59,7 +59,7 @@ class Demo(Command):
 
 def write_sheet(path: Path, cases, results) -> Path:
     """Inputs with their masks, each beside its result, as one PNG."""
-    from byteedit.evaluation.report import contact_sheet
+    from byteedit.evaluation.report.sheet import contact_sheet
     from byteedit.provenance import png, write_atomically
 
     write_atomically(path, png(contact_sheet(cases, results, columns=3), optimize=True))

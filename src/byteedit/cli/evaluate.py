@@ -10,7 +10,7 @@ from byteedit.cli.command import Command, UsageError
 from byteedit.cli.pictures import says
 
 if TYPE_CHECKING:
-    from byteedit.evaluation.report import Figure
+    from byteedit.evaluation.figures import Figure
 
 
 @dataclass(frozen=True, kw_only=True)

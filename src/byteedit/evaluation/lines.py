@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from byteedit.evaluation.figures import Figure, mean, rate, ratio
 from byteedit.evaluation.picturebench import TASKS
-from byteedit.evaluation.report.figures import Figure, mean, rate, ratio
 
 __all__ = ["Line", "figures_of", "folder_of", "read_lines", "summarise"]
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from tqdm import tqdm
 from byteedit.evaluation.benchmarks import EditCase, asking, describe, open_benchmark
 from byteedit.evaluation.benchmarks.case import open_picture
 from byteedit.evaluation.benchmarks.picturebench import PictureBenchCase
+from byteedit.evaluation.figures import Figure, plain
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines
 from byteedit.evaluation.naming import check_named, labelled, parse
 from byteedit.evaluation.picturebench import TASKS
-from byteedit.evaluation.report import Figure, plain
 from byteedit.evaluation.run_folder import RUN, claim, claim_names, owned, write_json, write_lines
 from byteedit.evaluation.scores.opening import SCORES, open_score
 from byteedit.evaluation.scores.views import Score
@@ -89,17 +90,19 @@ def evaluate(settings: RunSettings, say: Callable[[str], None] = print) -> dict[
 def _evaluated(
     settings: RunSettings, systems: dict[str, str], cases: Sequence[EditCase], say: Callable[[str], None]
 ) -> dict[str, dict[str, Figure]]:
-    """As `evaluate`, alone in the folder. What cannot be opened is passed over, and raised when all else is written."""
+    """As `evaluate`, alone in the folder. A system or score that fails as a whole is passed over, and raised when all
+    else is written."""
     say(f"{settings.benchmark}: {describe(cases)}")
     told, identity, failures = settings.output / RUN, _identity(settings, cases), []
     claim(told, identity, versions=versions())
     folders = {label: folder_of(settings.output, label) for label in systems}
     for label, text in systems.items():
-        if system := _opened(open_system, text, settings, failures):
-            _answer(system, cases, folders[label])
+        with _noting(failures, text):
+            _answer(open_system(text, settings.device), cases, folders[label])
     folders = {label: folder for label, folder in folders.items() if (folder / "system.json").is_file()}
     for text in _scores(settings, cases):
-        if score := _opened(open_score, text, settings, failures):
+        with _noting(failures, text):
+            score = open_score(text, settings.device)
             say(score.about)
             claim(told, identity, scores=score.about)
             for folder in folders.values():
@@ -116,13 +119,13 @@ def _evaluated(
     return figures
 
 
-def _opened(opening: Callable, text: str, settings: RunSettings, failures: list[str]) -> Any:
-    """A system or a score; None where it cannot be opened, which is noted."""
+@contextmanager
+def _noting(failures: list[str], text: str) -> Iterator[None]:
+    """Note what makes a system or a score fail, such as that it cannot be opened, or has other weights than before."""
     try:
-        return opening(text, settings.device)
+        yield
     except (ValueError, OSError, ImportError) as error:
         failures.append(_words(error) if text in str(error) else f"{text}: {_words(error)}")
-        return None
 
 
 def _labelled(texts: Sequence[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import PreTrainedConfig
 
 import byteedit
-from byteedit.hub import MODEL_NAME, UNREACHABLE
+from byteedit.hub import UNREACHABLE, nowhere
 from byteedit.rewards.clip import PICKSCORE, CLIPReward
 from byteedit.rewards.coherence import CoherenceReward, CoherenceRewardConfig
 from byteedit.rewards.preference import PreferenceReward, PreferenceRewardConfig
@@ -37,7 +37,7 @@ def open_reward(name: str) -> PreferenceReward | CoherenceReward | CLIPReward:
         ValueError: there is no config there, or it is no reward's.
     """
     name = locate(name)
-    if not Path(name).is_dir() and not MODEL_NAME.fullmatch(name):
+    if nowhere(name):
         raise ValueError(f"there is no reward at {name}; name a folder that is there, or a hub name, owner/name.")
     try:
         config, _ = PreTrainedConfig.get_config_dict(name)

@@ -21,7 +21,7 @@ from byteedit.data.edits import Edits, open_edits
 from byteedit.data.images import Unusable
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
-from byteedit.hub import MODEL_NAME, asked_for
+from byteedit.hub import asked_for, nowhere
 from byteedit.pipeline.opening import locate_model
 from byteedit.schedule import Schedule
 from byteedit.training.adapters import (
@@ -129,7 +129,7 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
             alpha, or nowhere.
     """
     for setting, lora in (("tuned", settings.tuned), *(("soup", one) for one in settings.soup)):
-        if lora and not Path(lora).exists() and not MODEL_NAME.fullmatch(lora):
+        if lora and nowhere(lora):
             raise ValueError(f"{setting} is {lora}, and nothing is there; run the stage that writes it.")
     name = locate_model(settings.base)
     with asked_for("base", name):

@@ -129,12 +129,18 @@ def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
 
 
 def from_command_line(kind: type[Kind], usage: str) -> Kind:
-    """Settings of `kind` from the process's arguments, a preset and then options; without one, exits with `usage`."""
+    """Settings of `kind` from the process's arguments, a preset and then options.
+
+    Exits with `usage` without a preset, and with what is wrong where it cannot be read.
+    """
     import tyro
 
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(f"{usage}\nName a preset first.")
-    return tyro.cli(kind, default=read(kind, Path(sys.argv[1])), args=sys.argv[2:])
+    try:
+        return tyro.cli(kind, default=read(kind, Path(sys.argv[1])), args=sys.argv[2:])
+    except (ValueError, OSError) as error:
+        sys.exit(str(error))
 
 
 def _said(preset: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -145,6 +151,8 @@ def _said(preset: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise ValueError(f"{before[0]} is like {', which is like '.join(map(str, (*before[1:], preset)))}.")
     try:
         values = yaml.safe_load(preset.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no preset {preset}; byteedit's own lie in its examples/configs/.") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{preset} is no YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(values, dict) or not isinstance(values.get("like", ""), str):

@@ -4,7 +4,6 @@ Nothing here is trained. Sources: BLIP (arXiv 2201.12086) and ViT (arXiv 2010.11
 """
 
 from collections.abc import Collection
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,7 @@ from transformers import (
 )
 
 import byteedit
-from byteedit.hub import MODEL_NAME, asked_for
+from byteedit.hub import asked_for, nowhere
 from byteedit.rewards import CoherenceReward, CoherenceRewardConfig, PreferenceReward, PreferenceRewardConfig
 from byteedit.rewards.opening import locate
 from byteedit.training.reward import RewardSettings
@@ -66,7 +65,7 @@ def build(settings: RewardSettings) -> PreferenceReward | CoherenceReward:
     if not settings.model:
         return new_coherence(settings) if wanted is CoherenceReward else new_preference(settings)
     place = locate(settings.model)
-    if not Path(place).is_dir() and not MODEL_NAME.fullmatch(place):
+    if nowhere(place):
         raise ValueError(f"model is {place}, and nothing is there; run what writes it, or give a hub name, owner/name.")
     with asked_for("model", place):
         config = AutoConfig.from_pretrained(place)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from byteedit.evaluation.report import Figure, rate, ratio
+from byteedit.evaluation.figures import Figure, rate, ratio
 
 __all__ = ["Tally", "compare"]
 

@@ -12,11 +12,11 @@ from itertools import combinations
 from statistics import median
 
 from byteedit.data.skipped import Skipped
+from byteedit.evaluation.figures import Figure, plain, ratio
 from byteedit.evaluation.human.agreement import ordinal_alpha, z_scores
 from byteedit.evaluation.human.answers import Answer, latest, passed, read_answers
 from byteedit.evaluation.human.preference import compare
 from byteedit.evaluation.human.studies import Question, Study
-from byteedit.evaluation.report import Figure, plain, ratio
 
 __all__ = ["summarise", "trusted"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 
-from byteedit.evaluation.report.figures import Figure
+from byteedit.evaluation.figures import Figure
 from byteedit.evaluation.report.grids import Column, Grid, written
 
 __all__ = ["bars", "dot", "stacked"]

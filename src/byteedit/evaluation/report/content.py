@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from byteedit.evaluation.figures import plain
 from byteedit.evaluation.report import published
-from byteedit.evaluation.report.figures import plain
 from byteedit.evaluation.report.reading import Entry, Run, told_apart
 from byteedit.evaluation.report.tables import (
     Row,

@@ -9,9 +9,9 @@ import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
+from byteedit.evaluation.figures import Figure
 from byteedit.evaluation.report import published
 from byteedit.evaluation.report.content import Content
-from byteedit.evaluation.report.figures import Figure
 from byteedit.evaluation.report.tables import MARKED, Row
 
 __all__ = ["PUBLISHED", "Column", "Grid", "Line", "mark_grid", "pick_grid", "score_grids", "written"]

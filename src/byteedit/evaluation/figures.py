@@ -1,7 +1,7 @@
-"""From scores of single cases to figures with 95 % intervals, and to contact sheets that a person looks at.
+"""From scores of single cases to figures with 95 % intervals.
 
 Rates get Wilson's interval, means and ratios the percentile bootstrap over cases with a fixed seed, so that the same
-scores always give the same figures. numpy and PIL only.
+scores always give the same figures. numpy only.
 """
 
 import math
@@ -10,16 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-from byteedit.evaluation.picturebench import Case
-
-__all__ = ["Figure", "contact_sheet", "figures", "mean", "plain", "rate", "ratio"]
+__all__ = ["Figure", "figures", "mean", "plain", "rate", "ratio"]
 
 RESAMPLES = 2000
 Z = 1.959964  # the normal distribution's 97.5 % quantile
-TINT = np.array((255, 0, 170))
-LABEL = 15  # pixels under each pair of a contact sheet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,29 +97,3 @@ def figures(scores: Sequence[dict]) -> dict[str, Figure]:
         | {key: mean(values) for key, values in means.items() if values}
         | {key: ratio((s["seam"] for s in of), (s["seam_true"] for s in of)) for key, of in seams.items() if of}
     )
-
-
-def contact_sheet(cases: Sequence[Case], images: Sequence[np.ndarray], columns: int = 4) -> Image.Image:
-    """Inputs with the mask tinted, each beside its output, with the prompt below."""
-    tiles = [_tile(case, image) for case, image in zip(cases, images, strict=True)]
-    width, height = tiles[0].size
-    rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (columns * (width + 8) - 8, rows * height), "white")
-    for n, tile in enumerate(tiles):
-        sheet.paste(tile, (n % columns * (width + 8), n // columns * height))
-    return sheet
-
-
-def _tile(case: Case, image: np.ndarray) -> Image.Image:
-    height, width = case.mask.shape
-    left, top, right, bottom = case.box
-    page = np.full((height, width, 3), 255.0)
-    page[top:bottom, left:right] = case.image
-    tint = 0.5 * (case.mask[..., None] > 127)
-    shown = (page + tint * (TINT - page)).astype(np.uint8)
-    tile = Image.new("RGB", (2 * width + 2, height + LABEL), "white")
-    tile.paste(Image.fromarray(shown), (0, 0))
-    tile.paste(Image.fromarray(image), (width + 2, 0))
-    label = case.prompt or ("erase" if case.task == "erasing" else "no prompt")
-    ImageDraw.Draw(tile).text((2, height), label, fill="black", font=ImageFont.load_default(11))
-    return tile
