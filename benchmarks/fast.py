@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import byteedit
-from byteedit.cli.opening import add_loras, open_pipeline
+from byteedit.commands.opening import add_loras, open_pipeline
 from edit import editor, measure, scene
 from results import record
 

@@ -35,9 +35,9 @@ from byteedit.data.images import is_blank
 from byteedit.data.preferences import CANDIDATES, TEXT, Schema, Skipped, Unusable, decode, load
 from byteedit.data.prompts import far_points, is_decoration, key, tidy
 from byteedit.data.shards import build_shards, claim
+from byteedit.files import write_atomically
 from byteedit.image import levels
 from byteedit.pipeline.opening import locate_model
-from byteedit.provenance import write_atomically
 
 PART = 65_536  # prompts whose embeddings are written at once, which is what a kill may cost
 

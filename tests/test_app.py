@@ -25,8 +25,8 @@ from byteedit.app.photo import (
 from byteedit.app.session import Session
 from byteedit.app.settings import Settings
 from byteedit.cli import main
-from byteedit.cli.pictures import Edit, Erase, Outpaint
-from byteedit.cli.work import as_edited
+from byteedit.commands.pictures import Edit, Erase, Outpaint
+from byteedit.commands.work import as_edited
 from byteedit.provenance import read_record
 
 

@@ -18,7 +18,7 @@ from byteedit.app.photo import read_photo
 from byteedit.app.session import Session
 from byteedit.app.settings import Settings
 from byteedit.cli import main
-from byteedit.cli.pictures import Edit, Erase, Outpaint
+from byteedit.commands.pictures import Edit, Erase, Outpaint
 from test_compare import write
 
 

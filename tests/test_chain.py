@@ -8,7 +8,7 @@ from PIL import Image
 from byteedit.evaluation.benchmarks import EditCase
 from byteedit.evaluation.systems import answer_to, open_system
 from byteedit.evaluation.systems.chain import Edit, chain_latents, chain_pixels, drift, edit_latents, regions
-from byteedit.provenance import weights_sha256
+from byteedit.files import weights_sha256
 
 SETTINGS = {"num_inference_steps": 1, "guidance_scale": 1.0}
 

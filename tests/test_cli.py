@@ -11,7 +11,7 @@ from PIL import Image
 
 import byteedit
 from byteedit.cli import EXTRAS, execute, main
-from byteedit.cli.command import Command
+from byteedit.commands.command import Command
 
 
 @pytest.fixture

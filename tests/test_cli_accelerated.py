@@ -9,7 +9,7 @@ from PIL import Image
 
 import byteedit
 from byteedit.cli import main
-from byteedit.cli.opening import add_loras, default_loras, open_pipeline
+from byteedit.commands.opening import add_loras, default_loras, open_pipeline
 from byteedit.hub import UNREACHABLE
 from byteedit.provenance import read_record
 from byteedit.schedule import Schedule

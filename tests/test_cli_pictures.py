@@ -166,7 +166,7 @@ def test_colours_of_16_bits_are_said_to_lose_some(folder):
 
 
 def test_a_result_with_changed_pixels_is_not_written(folder):
-    from byteedit.cli.work import verify
+    from byteedit.commands.work import verify
 
     photo, mask = Image.open("photo.png"), Image.open("mask.png")
     good = (folder / "photo.png").read_bytes()

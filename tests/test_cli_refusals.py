@@ -25,7 +25,7 @@ def test_what_cannot_come_out_is_said_before_a_model_is_opened(folder, capsys, m
     Image.new("L", (70, 50)).save("black.png")
     Image.new("RGBA", (70, 50), (255, 255, 255, 0)).save("clear.png")  # nothing is painted there
     Image.new("F", (70, 50)).save("float.tif")
-    monkeypatch.setattr("byteedit.cli.work.load", None)
+    monkeypatch.setattr("byteedit.commands.work.load", None)
     assert main(shlex.split(EDIT.replace(*change))) in (1, 2)
     err = capsys.readouterr().err
     assert words in err and err.count("\n") == 1

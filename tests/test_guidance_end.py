@@ -4,7 +4,6 @@ import torch
 from diffusers.callbacks import SDCFGCutoffCallback
 
 from byteedit.diffusion import Condition
-from byteedit.pipeline.observer import unguided
 from byteedit.schedule import Schedule
 from test_schedule import CALM, generator, lora_of
 
@@ -36,7 +35,7 @@ def test_what_is_doubled_for_guidance_is_halved_where_it_ends():
     text, mask = torch.ones(1, 3, 2), torch.ones(1, 1, 4, 4)
     embeds = [torch.tensor([[0.0], [1.0]])]
     kwargs = {"added_cond_kwargs": {"image_embeds": embeds}, "cross_attention_kwargs": {"scale": 0.5}}
-    made = unguided(Condition(text, mask, mask, negative=0 * text, guidance_scale=2.0, unet_kwargs=kwargs))
+    made = Condition(text, mask, mask, negative=0 * text, guidance_scale=2.0, unet_kwargs=kwargs).unguided()
     assert not made.guided
     assert made.unet_kwargs["added_cond_kwargs"]["image_embeds"][0].tolist() == [[1.0]]
     assert made.unet_kwargs["cross_attention_kwargs"] == {"scale": 0.5}

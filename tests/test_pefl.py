@@ -9,7 +9,7 @@ from accelerate import PartialState
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from byteedit.diffusion import decode
-from byteedit.training.pefl import Feedback, FeedbackSettings
+from byteedit.training.pefl import Feedback, FeedbackSettings, Prediction
 from conftest import build_unet, build_vae
 
 PartialState(cpu=True)
@@ -255,7 +255,7 @@ def test_l_reg_weighs_pixels_by_the_mask(batch, changes, inside, outside):
     feedback = build(**changes)
     image, mask = batch["image"], batch["mask"]
     edited = image + rows(*image.shape)
-    found = feedback.weigh(edited, edited, image, mask, batch["prompt"], None)["reg"]
+    found = feedback.weigh(Prediction(edited, edited, image, mask, batch["prompt"]))["reg"]
     weight = torch.where(mask > 0, inside, outside).expand_as(image)
     assert found.item() == pytest.approx(np.average((edited - image).abs() / 2, weights=weight), rel=1e-5)
 

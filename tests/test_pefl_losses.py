@@ -7,7 +7,7 @@ import torch
 from accelerate import PartialState
 
 from byteedit.training.losses import differentiate_in_parts, feature_loss, pixel_loss, reward_loss
-from byteedit.training.pefl import FeedbackSettings, draw_points
+from byteedit.training.pefl import FeedbackSettings, Prediction, draw_points
 from test_pefl import build, gradients, three_rows
 
 PartialState(cpu=True)
@@ -133,7 +133,8 @@ def test_a_straight_through_clamp_cuts_off_what_is_scored_and_passes_the_gradien
     for clamp in ("none", "straight-through"):
         feedback, x0 = build(features=None, clamp=clamp), torch.linspace(-1, 1, 12).view(1, 3, 2, 2).requires_grad_()
         feedback.rewards = {"seen": (lambda image, prompt: seen.append(image) or image.mean((1, 2, 3)), 1.0)}
-        terms = feedback.judge(x0, torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2), ["a"], None)
+        image, mask = torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2)
+        terms = feedback.weigh(Prediction(*feedback.show(x0, image, mask), image, mask, ["a"]))
         assert (torch.autograd.grad(terms["reward/seen"], x0)[0] < 0).all()
     assert seen[0].abs().max() == 3 and torch.equal(seen[1], seen[0].clamp(-1, 1))
 

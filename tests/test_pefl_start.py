@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from byteedit.training.pefl import Prediction
 from test_pefl import brightness, build, redness, rows, three_rows
 
 
@@ -42,13 +43,13 @@ def test_noise_is_a_rows_own(batch):
 
 def test_a_share_of_steps_begins_with_noise(batch):
     feedback = build("epsilon", init="image", noise_share=0.5)
-    free = []
+    free, begin = [], feedback.begin
+    feedback.begin = lambda batch, drawn: free.append(drawn) or begin(batch, drawn)
     for seed in range(12):
         torch.manual_seed(seed)
         feedback.loss(feedback.unet, batch)
-        assert len(feedback.begin(batch)[2]) == (8 if feedback.free else 6)
-        free.append(feedback.free)
     assert 2 <= sum(free) <= 10
+    assert [len(begin(batch, drawn)[2]) for drawn in (False, True)] == [6, 8]
     with pytest.raises(ValueError, match="noise_share is 2"):
         build(noise_share=2)
 
@@ -60,8 +61,10 @@ def test_what_processes_agree_on_is_sent_on_their_device(batch, monkeypatch):
     monkeypatch.setattr(
         "byteedit.training.pefl.broadcast", lambda tensor: sent.append(tensor.device.type) or torch.tensor([0.25])
     )
+    free, begin = [], feedback.begin
+    feedback.begin = lambda batch, drawn: free.append(drawn) or begin(batch, drawn)
     feedback.loss(feedback.unet, batch)
-    assert sent == ["meta", "meta"] and feedback.free  # one number for the beginning, one for the points
+    assert sent == ["meta", "meta"] and free == [True]  # one number for the beginning, one for the points
 
 
 def test_what_is_asked_for_follows_the_rewards_alone_where_noise_is_the_beginning(batch):
@@ -69,10 +72,10 @@ def test_what_is_asked_for_follows_the_rewards_alone_where_noise_is_the_beginnin
     mask, asked = batch["mask"], torch.tensor([0.0, 1.0, 1.0])
     edited = torch.rand_like(batch["image"])
     features = feedback.features(batch["image"])
-    feedback.free = True
 
-    def weigh(edited):
-        return feedback.weigh(edited, edited, batch["image"], mask, ["", "a boat", "a tree"], features)
+    def weigh(edited, free=True):
+        prompts = ["", "a boat", "a tree"]
+        return feedback.weigh(Prediction(edited, edited, batch["image"], mask, prompts, features, free))
 
     found = weigh(edited)
     rewards = sum(share * found[f"reward/{name}"] for name, (_, share) in feedback.rewards.items())
@@ -84,8 +87,7 @@ def test_what_is_asked_for_follows_the_rewards_alone_where_noise_is_the_beginnin
     torch.testing.assert_close(other["vgg"], found["vgg"])
     outside = weigh(torch.where(inside, edited, torch.rand_like(edited)))
     assert not torch.isclose(outside["reg"], found["reg"])
-    feedback.free = False
-    assert not torch.isclose(weigh(edited)["reg"], found["reg"])
+    assert not torch.isclose(weigh(edited, free=False)["reg"], found["reg"])
 
 
 def test_guidance_of_a_rollout_from_noise_ends_after_its_share(batch):
@@ -99,7 +101,7 @@ def test_guidance_of_a_rollout_from_noise_ends_after_its_share(batch):
 def test_a_prompted_reward_learns_nothing_from_rows_without_prompt(batch):
     feedback, words = build(prompted=("redness",)), ["", "bb", "ccc"]
     edited = batch["image"] + rows(*batch["image"].shape, seed=3)
-    found = feedback.weigh(edited, edited, batch["image"], batch["mask"], words, None)
+    found = feedback.weigh(Prediction(edited, edited, batch["image"], batch["mask"], words))
     loss = torch.nn.functional.softplus
     torch.testing.assert_close(found["reward/redness"], loss(-redness(edited, words))[1:].sum() / 3)
     torch.testing.assert_close(found["reward/brightness"], loss(-brightness(edited, words)).mean())

@@ -6,7 +6,8 @@ import os
 import pytest
 from PIL import Image
 
-from byteedit.provenance import Record, encode_png, find_inputs, read_record, sha256, write_atomically
+from byteedit.files import sha256, write_atomically
+from byteedit.provenance import Record, encode_png, find_inputs, read_record
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.evaluation.report.sheet import contact_sheet
 from byteedit.evaluation.scores import score
 from byteedit.evaluation.systems import answers
+from byteedit.files import png, sha256, weights_sha256, write_atomically
 from byteedit.pipeline.canvas import lay_out
-from byteedit.provenance import png, sha256, weights_sha256, write_atomically
 from byteedit.reading import picture_from_array
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -38,6 +38,13 @@ class Condition:
         """Whether the UNet is asked twice a step."""
         return self.negative is not None and self.guidance_scale > 1
 
+    def unguided(self) -> "Condition":
+        """The condition of the steps after guidance: nothing leads away, and of doubled batches the last rows stay."""
+        kwargs = dict(self.unet_kwargs)
+        if added := kwargs.get("added_cond_kwargs"):  # IP-Adapters'
+            kwargs["added_cond_kwargs"] = added | {"image_embeds": [rows.chunk(2)[1] for rows in added["image_embeds"]]}
+        return replace(self, negative=None, unet_kwargs=kwargs)
+
     def rows(self, index: Tensor) -> "Condition":
         """The condition of some rows (n,) of the batch; `unet_kwargs` stay as they are."""
         tensors = {name: value[index] for name, value in vars(self).items() if isinstance(value, Tensor)}
@@ -94,10 +101,15 @@ def spread(rows: Tensor, batch: int) -> Tensor:
     return rows.repeat_interleave(batch // rows.shape[0], dim=0)
 
 
+def guided_steps(end: float, steps: int) -> int:
+    """How many of all steps have guidance that ends after a share of them, in (0, 1]; the first always has."""
+    return max(round(end * steps), 1)
+
+
 def start(scheduler, noise: Tensor, timestep: Tensor | None = None, known: Tensor | None = None) -> Tensor:
     """First latents of a rollout, (B, 4, h, w): pure noise, or `known` latents noised to `timestep` (B,)."""
     if known is None:
-        return noise * getattr(scheduler, "init_noise_sigma", 1.0)  # flow matching begins with noise as it is
+        return noise if is_flow(scheduler) else noise * scheduler.init_noise_sigma
     return noised(scheduler, known, noise, timestep)
 
 
@@ -114,7 +126,7 @@ def hands_on(scheduler) -> bool:
     Euler's count noise in units of their own; PNDM, UniPC, SA-Solver and DPM-Solver's single steps go on from a sample
     that they keep themselves, and so do those that ask the model twice a step.
     """
-    own_units = float(getattr(scheduler, "init_noise_sigma", 1)) != 1
+    own_units = not is_flow(scheduler) and float(scheduler.init_noise_sigma) != 1
     keeps = scheduler.order > 1 or any(hasattr(scheduler, name) for name in ("last_sample", "cur_sample", "sample"))
     return not own_units and not keeps
 

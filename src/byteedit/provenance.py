@@ -6,11 +6,7 @@ of a shared result gives no more away than the names typed to make it; a photo's
 was taken, are kept beside it. PIL and the standard library only.
 """
 
-import hashlib
-import io
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,9 +15,10 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from byteedit.files import png, sha256
+
 KEY = "byteedit"
 PACKAGES = ("byteedit", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "numpy", "pillow")
-WEIGHTS = ("*.safetensors", "*.bin", "*.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,25 +50,6 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def weights_sha256(place: str | Path) -> str | None:
-    """One SHA-256 of the weights and configs in a local folder, or of a file; None where neither is, as of a hub name.
-
-    It tells a model that was trained again in its place from what it was.
-    """
-    root = Path(place)
-    if root.is_file():
-        return sha256(root)
-    files = sorted(file for kind in WEIGHTS for file in root.rglob(kind))
-    told = "".join(f"{file.relative_to(root).as_posix()} {sha256(file)}\n" for file in files)
-    return hashlib.sha256(told.encode()).hexdigest() if files else None
-
-
 def encode_png(
     image: Image.Image, record: Record, icc_profile: bytes | None = None, exif: bytes | None = None
 ) -> bytes:
@@ -83,13 +61,6 @@ def encode_png(
     return png(image, pnginfo=info, icc_profile=icc_profile, exif=exif)
 
 
-def png(image: Image.Image, **options: Any) -> bytes:
-    """The bytes of a PNG; `options` go to PIL."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", **options)
-    return buffer.getvalue()
-
-
 def _readable(record: Record) -> dict[str, str]:
     """The record in the PNG standard's keywords and two of our own, for image viewers."""
     settings = record.settings
@@ -99,37 +70,6 @@ def _readable(record: Record) -> dict[str, str]:
         "Seed": str(settings.get("seed")),
         "Model": str(settings.get("model")),
     }
-
-
-def make_writable(folder: Path) -> None:
-    """Make a folder where it is missing. Raises ValueError where files cannot be written to it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise ValueError(f"nothing can be written to {folder} ({error.strerror or error}).") from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, then one rename, when it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:20]}.")  # the name may be a long one
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_record(path: Path) -> Record:

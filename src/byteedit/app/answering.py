@@ -9,8 +9,8 @@ from byteedit.app.making import Made, make
 from byteedit.app.photo import Photo, mask_of, open_bounded, read_photo
 from byteedit.app.session import Result
 from byteedit.app.settings import Settings
-from byteedit.cli.pictures import Edit, Erase, Outpaint, PictureCommand
-from byteedit.cli.work import settle
+from byteedit.commands.pictures import Edit, Erase, Outpaint, PictureCommand
+from byteedit.commands.work import settle
 
 
 def answer(

@@ -21,8 +21,8 @@ from byteedit.app.session import Session
 from byteedit.app.settings import Settings
 from byteedit.app.showing import compared, copy_of, progress, thumbs, told
 from byteedit.app.wording import in_words, said
-from byteedit.cli.opening import default_loras
-from byteedit.cli.pictures import Edit, Erase, Outpaint, PictureCommand
+from byteedit.commands.opening import default_loras
+from byteedit.commands.pictures import Edit, Erase, Outpaint, PictureCommand
 
 
 class Events:

@@ -19,8 +19,8 @@ import torch
 
 from byteedit.app.line import Line
 from byteedit.app.watching import Forming, Watch
-from byteedit.cli import work
-from byteedit.cli.pictures import Edit, Outpaint, PictureCommand, parse_lora
+from byteedit.commands import work
+from byteedit.commands.pictures import Edit, Outpaint, PictureCommand, parse_lora
 from byteedit.image import Window, window
 from byteedit.pipeline.outpaint import views
 from byteedit.reading import read_masks

@@ -12,7 +12,7 @@ import gradio as gr
 from byteedit.app.events import Events
 from byteedit.app.session import Session
 from byteedit.app.settings import Settings
-from byteedit.cli.pictures import Anchor
+from byteedit.commands.pictures import Anchor
 
 HERE = Path(__file__).parent
 MASK = "(...all) => [window.byteedit.mask(), ...all.slice(1, {count})]"

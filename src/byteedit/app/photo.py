@@ -15,7 +15,7 @@ from pathlib import Path
 import PIL.Image
 import PIL.ImageOps
 
-from byteedit.cli.work import as_edited
+from byteedit.commands.work import as_edited
 from byteedit.image import levels, resize
 from byteedit.reading import read_masks, read_pictures
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import PIL.Image
 
 from byteedit.app.photo import Photo, browser_copy, data_address
-from byteedit.cli.pictures import MaskedCommand, PictureCommand
-from byteedit.cli.records import describe
-from byteedit.cli.work import verify
-from byteedit.provenance import encode_png, png, versions
+from byteedit.commands.pictures import MaskedCommand, PictureCommand
+from byteedit.commands.records import describe
+from byteedit.commands.work import verify
+from byteedit.files import png
+from byteedit.provenance import encode_png, versions
 
 KEPT, KEPT_PIXELS = 24, 250e6  # results, and pixels of all results together
 THUMB = 160  # pixels a side

@@ -17,16 +17,16 @@ import tyro
 
 import byteedit
 from byteedit.cli.app import App
-from byteedit.cli.command import Command, UsageError
 from byteedit.cli.convert import Convert
 from byteedit.cli.demo import Demo
 from byteedit.cli.env import Env
 from byteedit.cli.evaluate import Evaluate
-from byteedit.cli.pictures import Edit, Erase, Outpaint
 from byteedit.cli.report import Report
 from byteedit.cli.score import Score
 from byteedit.cli.study import Study
 from byteedit.cli.train import Train
+from byteedit.commands.command import Command, UsageError
+from byteedit.commands.pictures import Edit, Erase, Outpaint
 
 __all__ = ["main"]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from byteedit.app.settings import Settings
-from byteedit.cli.command import Command
+from byteedit.commands.command import Command
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from byteedit.cli.command import Command, UsageError
+from byteedit.commands.command import Command, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,11 @@ class Demo(Command):
         import numpy as np
         from tqdm import tqdm
 
-        from byteedit.cli.opening import add_loras, default_loras, open_pipeline
+        from byteedit.commands.opening import add_loras, default_loras, open_pipeline
         from byteedit.evaluation.picturebench import TASKS, cases
         from byteedit.evaluation.scores import psnr
         from byteedit.evaluation.systems import answers
-        from byteedit.provenance import make_writable
+        from byteedit.files import make_writable
 
         make_writable(self.output)
         began = time.perf_counter()
@@ -60,7 +60,7 @@ class Demo(Command):
 def write_sheet(path: Path, cases, results) -> Path:
     """Inputs with their masks, each beside its result, as one PNG."""
     from byteedit.evaluation.report.sheet import contact_sheet
-    from byteedit.provenance import png, write_atomically
+    from byteedit.files import png, write_atomically
 
     write_atomically(path, png(contact_sheet(cases, results, columns=3), optimize=True))
     return path

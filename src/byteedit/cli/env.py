@@ -3,7 +3,7 @@
 import platform
 from dataclasses import dataclass
 
-from byteedit.cli.command import Command
+from byteedit.commands.command import Command
 from byteedit.provenance import versions
 
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from byteedit.cli.command import Command, UsageError
-from byteedit.cli.pictures import says
+from byteedit.commands.command import Command, UsageError, says
 
 if TYPE_CHECKING:
     from byteedit.evaluation.figures import Figure
@@ -49,7 +48,7 @@ class Evaluate(Command):
         """Run, and print what measured, what failed and the figures."""
         if self.output is None:
             raise UsageError("--output is missing; name a folder for the run.")
-        from byteedit.cli.opening import default_device, quiet
+        from byteedit.commands.opening import default_device, quiet
         from byteedit.evaluation.runs import RunSettings, evaluate
 
         quiet()

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from byteedit.cli.command import Command, UsageError
-from byteedit.cli.pictures import says
+from byteedit.commands.command import Command, UsageError, says
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from byteedit.cli.command import Command, UsageError
-from byteedit.cli.pictures import says
+from byteedit.commands.command import Command, UsageError, says
 
 OTHERS = (("image",), ("prompt",))
 """Columns of the table that are no rewards'."""
@@ -52,8 +51,8 @@ class Score(Command):
             raise UsageError("no picture given; name one, as in `byteedit score edited.png --prompt 'a red boat'`.")
         if self.batch_size < 1:
             raise UsageError(f"--batch-size is {self.batch_size}; it must be 1 or more.")
-        from byteedit.cli.opening import default_device, quiet
-        from byteedit.cli.work import open_picture
+        from byteedit.commands.opening import default_device, quiet
+        from byteedit.commands.work import open_picture
         from byteedit.rewards import CoherenceReward
         from byteedit.rewards.opening import open_reward
 
@@ -149,8 +148,8 @@ def write_map(path: Path, picture: "PIL.Image.Image", real: "np.ndarray") -> Non
     import numpy as np
     import PIL.Image
 
+    from byteedit.files import png, write_atomically
     from byteedit.image import LUMA, unit
-    from byteedit.provenance import png, write_atomically
     from byteedit.reading import read_pictures
 
     grey = unit(read_pictures(picture)[0].pixels) @ LUMA  # (H, W) in [0, 1]

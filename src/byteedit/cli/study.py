@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from byteedit.cli.command import Command, UsageError
+from byteedit.commands.command import Command, UsageError
 from byteedit.evaluation.human.studies import StudySettings
 
 Folder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STUDY")]
@@ -104,7 +104,7 @@ class Report(Command):
         from byteedit.evaluation.human.studies import open_study
         from byteedit.evaluation.human.summary import summarise
         from byteedit.evaluation.human.tables import to_markdown
-        from byteedit.provenance import write_atomically
+        from byteedit.files import write_atomically
 
         summary = summarise(open_study(self.study), self.min_attention)
         pages = {

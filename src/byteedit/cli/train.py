@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from byteedit.cli.command import Command
+from byteedit.commands.command import Command
 
 
 @dataclass(frozen=True, kw_only=True)

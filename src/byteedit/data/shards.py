@@ -14,7 +14,7 @@ from typing import Any
 from datasets import Dataset, Features
 from tqdm import tqdm
 
-from byteedit.provenance import write_atomically
+from byteedit.files import write_atomically
 
 __all__ = ["build_shards", "claim"]
 

@@ -14,7 +14,7 @@ from pyarrow import ArrowInvalid
 from pyarrow.parquet import read_metadata
 
 from byteedit.data.skipped import Skipped
-from byteedit.provenance import sha256
+from byteedit.files import sha256
 
 __all__ = ["digest", "find_files", "has_splits", "open_rows", "read_json_lines"]
 

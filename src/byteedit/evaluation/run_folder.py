@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from byteedit.evaluation.lines import Line
-from byteedit.provenance import write_atomically
+from byteedit.files import write_atomically
 
 __all__ = ["RUN", "claim", "claim_names", "owned", "write_json", "write_lines"]
 

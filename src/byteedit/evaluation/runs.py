@@ -30,7 +30,8 @@ from byteedit.evaluation.run_folder import RUN, claim, claim_names, owned, write
 from byteedit.evaluation.scores.opening import SCORES, open_score
 from byteedit.evaluation.scores.views import Score
 from byteedit.evaluation.systems import SYSTEMS, System, answer_to, open_system
-from byteedit.provenance import png, versions, write_atomically
+from byteedit.files import png, write_atomically
+from byteedit.provenance import versions
 
 __all__ = ["RunSettings", "evaluate"]
 

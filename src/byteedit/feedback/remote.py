@@ -11,8 +11,8 @@ from huggingface_hub import CommitScheduler, HfApi
 
 from byteedit.evaluation.human.answers import lock
 from byteedit.evaluation.human.studies import Study
+from byteedit.files import write_atomically
 from byteedit.hub import UNREACHABLE
-from byteedit.provenance import write_atomically
 
 __all__ = ["fetch_study", "merge", "push_answers", "take_up"]
 

@@ -28,14 +28,6 @@ def call_back(
     return latents, changed_condition(condition, returned, len(latents))
 
 
-def unguided(condition: Condition) -> Condition:
-    """The condition of the steps after guidance: nothing leads away, and of doubled batches the last rows stay."""
-    kwargs = dict(condition.unet_kwargs)
-    if added := kwargs.get("added_cond_kwargs"):  # IP-Adapters'
-        kwargs["added_cond_kwargs"] = added | {"image_embeds": [rows.chunk(2)[1] for rows in added["image_embeds"]]}
-    return replace(condition, negative=None, unet_kwargs=kwargs)
-
-
 def tensor_of(name: str, latents: Tensor, condition: Condition) -> Tensor | None:
     """A tensor by its name in diffusers, doubled where guidance is on."""
     if name == "latents":

@@ -21,7 +21,7 @@ from byteedit.diffusion import Condition, spread
 from byteedit.image import Window, resize
 from byteedit.pipeline import checks
 from byteedit.pipeline.canvas import Canvas, lay_out, scaled, see_mask, to_output
-from byteedit.pipeline.observer import call_back, unguided
+from byteedit.pipeline.observer import call_back
 from byteedit.pipeline.words import Words
 from byteedit.reading import read_masks, read_pictures
 from byteedit.schedule import Schedule
@@ -141,7 +141,7 @@ class Stages:
 
     def _observer(self, bar, own: Schedule, callback: Callable | None, names: Sequence[str]) -> diffusion.Step:
         """What to do after every step: the caller's callback, the progress bar, and a stop if it was asked for."""
-        guided = max(round(own.guidance_end * self.num_timesteps), 1)
+        guided = diffusion.guided_steps(own.guidance_end, self.num_timesteps)
         warmup = self.num_timesteps - bar.total * self.scheduler.order
 
         def on_step(i: int, t: Tensor, latents: Tensor, condition: Condition) -> tuple[Tensor, Condition | None]:
@@ -149,7 +149,7 @@ class Stages:
                 latents, condition = call_back(callback, names, self, i, t, latents, condition)
                 condition = replace(condition, guidance_scale=self.guidance_scale)
             if i + 1 == guided < self.num_timesteps and condition.guided:
-                self._guided, condition = False, unguided(condition)
+                self._guided, condition = False, condition.unguided()
             if i == self.num_timesteps - 1 or (i + 1 > warmup and (i + 1) % self.scheduler.order == 0):
                 bar.update()
             return latents, None if self.interrupt else condition

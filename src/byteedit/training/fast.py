@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from byteedit.diffusion import decode, mode_latents
 from byteedit.training.batches import Batch, Stream
 from byteedit.training.loop import Objective
-from byteedit.training.pefl import Feedback, FeedbackSettings
+from byteedit.training.pefl import Feedback, FeedbackSettings, Prediction
 from byteedit.training.reward import coherence_loss
 
 __all__ = ["Adversarial", "AdversarialSettings", "Numbered", "fooling_loss", "slope_penalty"]
@@ -104,13 +104,12 @@ class Adversarial(Feedback):
         self.share = self.settings.adversarial_weight * (batch["step"] >= self.settings.d_start)
         return super().loss(unet, batch)
 
-    def weigh(self, edited, seen, image, mask, prompt, features) -> dict[str, Tensor]:
-        """Eq. 8 of decoded predictions; the discriminator takes part with parameters that no gradient can reach."""
-        found = super().weigh(edited, seen, image, mask, prompt, features)
-        fake = self.fake(mask)
-        self.made.append({"image": image, "mask": mask, "seen": seen.detach()})
+    def weigh(self, made: Prediction) -> dict[str, Tensor]:
+        """Eq. 8: the discriminator takes part with parameters that no gradient can reach."""
+        found, fake = super().weigh(made), self.fake(made.mask)
+        self.made.append({"image": made.image, "mask": made.mask, "seen": made.seen.detach()})
         fixed = {name: value.detach() for name, value in self.discriminator.named_parameters()}
-        logits = functional_call(self.discriminator, fixed, (seen,))  # (n, 1, H, W)
+        logits = functional_call(self.discriminator, fixed, (made.seen,))  # (n, 1, H, W)
         found |= {"score/discriminator": logits.mean(), "reward/discriminator": fooling_loss(logits, fake)}
         return found | {"loss": found["loss"] + self.share * found["reward/discriminator"]}
 

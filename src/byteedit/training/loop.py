@@ -29,7 +29,7 @@ from diffusers.training_utils import EMAModel
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from byteedit.provenance import make_writable
+from byteedit.files import make_writable
 from byteedit.training.batches import Batch, Stream
 from byteedit.training.checkpoints import Progress, Run, sharded
 from byteedit.training.journal import Journal

@@ -7,7 +7,7 @@ Source: ByteEdit (arXiv 2404.04860), Eqs. 2 to 4; hinge and linear rewards as Un
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,14 +15,14 @@ from accelerate import PartialState
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from byteedit.diffusion import Condition, decode, encode, mode_latents, predict, rollout, signal_and_noise, start, x0_of
+from byteedit.diffusion import Condition, decode, encode, guided_steps, mode_latents, predict, rollout, start, x0_of
 from byteedit.rewards import Reward
 from byteedit.training.approach import approach
 from byteedit.training.batches import Batch, Row
 from byteedit.training.losses import differentiate_in_parts, feature_loss, pixel_loss, reward_loss
 from byteedit.training.settings import Settings
 
-__all__ = ["Feedback", "FeedbackSettings", "draw_points"]
+__all__ = ["Feedback", "FeedbackSettings", "Prediction", "draw_points"]
 
 Features = Callable[[Tensor], list[Tensor]]
 """image (B, 3, H, W) in [-1, 1] -> the outputs of some layers, each (B, ...)."""
@@ -153,6 +153,19 @@ def draw_points(batch: int, settings: FeedbackSettings) -> Tensor:  # (B, points
     return torch.bucketize(places, ends[:-1], right=True) + 1
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What is decoded of some rows' predictions, and what it is weighed by."""
+
+    edited: Tensor  # (n, 3, H, W), about [-1, 1]
+    seen: Tensor  # (n, 3, H, W): what the rewards see of it
+    image: Tensor  # (n, 3, H, W) in [-1, 1]
+    mask: Tensor  # (n, 1, H, W) in {0, 1}
+    prompt: list[str]
+    features: list[Tensor] | None = None  # of `image`
+    free: bool = False  # whether the rollout began with noise, though `init` does not
+
+
 class Feedback:
     """The objective of feedback learning, for `loop.Objective`: `prepare` a row, then `loss(unet, batch)`.
 
@@ -176,7 +189,6 @@ class Feedback:
         self.rewards, self.settings, self.features = dict(rewards), settings, features
         if settings.decode_checkpointing:
             vae.enable_gradient_checkpointing()
-        self.free = False  # whether this step's rollout begins with noise, though `init` does not
         self.cell = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels of a latent's side
 
     def draw_noise(self, row: Row, rng) -> Row:
@@ -192,22 +204,22 @@ class Feedback:
         (B, 4, h, w). The gradient reaches `unet`, which must be the prepared module, once.
         """
         share = self.settings.noise_share
-        self.free = bool(share) and agreed() < share  # the same on every process
-        condition, latents, timesteps = self.begin(batch)
-        x0, rows = (self.whole if self.settings.grad_steps else self.one_step)(unet, condition, latents, timesteps)
-        scored = {name: batch[name][rows] for name in ("image", "mask")}
+        free = bool(share) and agreed() < share  # the same on every process
+        x0, rows = (self.whole if self.settings.grad_steps else self.one_step)(unet, *self.begin(batch, free))
+        image, mask = batch["image"][rows], batch["mask"][rows]
         prompt = [batch["prompt"][row] for row in rows.tolist()]
-        seen = self.features and [layer.detach()[rows] for layer in self.features(batch["image"])]
+        known = self.features and [layer.detach()[rows] for layer in self.features(batch["image"])]
 
         def terms(x0: Tensor, part: slice) -> dict[str, Tensor]:
-            known = seen and [layer[part] for layer in seen]
-            return self.judge(x0, scored["image"][part], scored["mask"][part], prompt[part], known)
+            edited, seen = self.show(x0, image[part], mask[part])
+            features = known and [layer[part] for layer in known]
+            return self.weigh(Prediction(edited, seen, image[part], mask[part], prompt[part], features, free))
 
         return differentiate_in_parts(x0, terms, self.settings.part)
 
     @torch.no_grad()
-    def begin(self, batch: Batch) -> tuple[Condition, Tensor, Tensor]:
-        """Stage 1: the condition, the first latents, and the timesteps from theirs on."""
+    def begin(self, batch: Batch, free: bool = False) -> tuple[Condition, Tensor, Tensor]:
+        """Stage 1: the condition, the first latents, and the timesteps from theirs on; `free`: from noise anyway."""
         image, mask, settings = batch["image"], batch["mask"], self.settings
         masked = mode_latents(self.vae, image * (1 - mask))
         text, guided = self.encode_text(batch["prompt"]), {}
@@ -216,12 +228,11 @@ class Feedback:
             guided = {"negative": negative, "guidance_scale": settings.rollout_guidance}
         condition = encode(self.vae, image, mask, text, masked_latents=masked, **guided)
         self.scheduler.set_timesteps(settings.T, device=image.device)
-        if self.free or settings.init == "noise":
+        if free or settings.init == "noise":
             return condition, start(self.scheduler, batch["noise"]), self.scheduler.timesteps
         timesteps = self.scheduler.timesteps[settings.T - settings.T1 :]
-        alpha, sigma = signal_and_noise(self.scheduler, timesteps[0])
         known = masked if settings.init == "masked" else mode_latents(self.vae, image)
-        return condition, alpha * known + sigma * batch["noise"], timesteps
+        return condition, start(self.scheduler, batch["noise"], timesteps[:1], known), timesteps
 
     def one_step(
         self, unet: nn.Module, condition: Condition, latents: Tensor, timesteps: Tensor
@@ -238,9 +249,9 @@ class Feedback:
         """In their place, what whole rollouts end with, (B, 4, h, w), and of which rows, (B,)."""
         settings = self.settings
         how = {"grad_steps": settings.grad_steps, "noise_scale": settings.noise_scale}
-        guided = max(round(settings.rollout_guidance_end * settings.T), 1)  # of all T steps, the first of which
+        guided = guided_steps(settings.rollout_guidance_end, settings.T)  # of all T steps, the first of which
         guided -= settings.T - len(timesteps)  # are left out where it does not begin with noise
-        alone = replace(condition, negative=None)
+        alone = condition.unguided()
 
         def on_step(i: int, t: Tensor, latents: Tensor, _: Condition) -> tuple[Tensor, Condition]:
             return latents, condition if i + 1 < guided else alone
@@ -249,40 +260,29 @@ class Feedback:
         x0 = rollout(unet, self.scheduler, first, latents, timesteps, on_step=on_step, **how)
         return x0.float(), torch.arange(len(x0), device=x0.device)
 
-    def judge(
-        self, x0: Tensor, image: Tensor, mask: Tensor, prompt: list[str], features: list[Tensor] | None
-    ) -> dict[str, Tensor]:
-        """Decode predictions (n, 4, h, w) and score them: `loss`, and what it is made of."""
+    def show(self, x0: Tensor, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions (n, 4, h, w) decoded, and what the rewards see of them; both (n, 3, H, W), about [-1, 1]."""
         edited = decode(self.vae, x0.to(self.vae.dtype)).float()  # (n, 3, H, W), about [-1, 1]
         if self.settings.clamp == "straight-through":
             edited = edited + (edited.clamp(-1, 1) - edited).detach()
-        seen = edited if self.settings.sees == "decoded" else mask * edited + (1 - mask) * image
-        return self.weigh(edited, seen, image, mask, prompt, features)
+        return edited, edited if self.settings.sees == "decoded" else mask * edited + (1 - mask) * image
 
-    def weigh(
-        self,
-        edited: Tensor,
-        seen: Tensor,
-        image: Tensor,
-        mask: Tensor,
-        prompt: list[str],
-        features: list[Tensor] | None,
-    ) -> dict[str, Tensor]:
-        """Eq. 4 of decoded predictions (n, 3, H, W), and each of its terms; `seen` is what the rewards see of them."""
-        settings = self.settings
-        scores = {name: reward(seen, prompt) for name, (reward, _) in self.rewards.items()}
+    def weigh(self, made: Prediction) -> dict[str, Tensor]:
+        """Eq. 4: the `loss`, and each of its terms."""
+        settings, mask = self.settings, made.mask
+        scores = {name: reward(made.seen, made.prompt) for name, (reward, _) in self.rewards.items()}
         outside = {"image": 1.0, "unmasked": 1.0, "masked": 0.0, "weighted": settings.outside}[settings.region]
         weight = mask * (settings.region != "unmasked") + outside * (1 - mask)
         found = {f"score/{name}": score.mean() for name, score in scores.items()}
-        asked = torch.tensor([float(bool(words)) for words in prompt], device=mask.device)  # (n,)
+        asked = torch.tensor([float(bool(words)) for words in made.prompt], device=mask.device)  # (n,)
         for name, score in scores.items():
             counts = asked if name in settings.prompted else None
             found[f"reward/{name}"] = reward_loss(score, settings.reward_shape, settings.margin, counts)
-        if self.free:
+        if made.free:
             weight = weight * (1 - mask * asked[:, None, None, None])
-        found["reg"] = pixel_loss(edited, image, weight)
-        if features is not None:
-            found["vgg"] = feature_loss(self.features(edited), features, 1 - asked if self.free else None)
+        found["reg"] = pixel_loss(made.edited, made.image, weight)
+        if made.features is not None:
+            found["vgg"] = feature_loss(self.features(made.edited), made.features, 1 - asked if made.free else None)
         rewards = sum(share * found[f"reward/{name}"] for name, (_, share) in self.rewards.items())
         kept = found["reg"] + found.get("vgg", 0)
         return {"loss": settings.weight * (rewards + settings.eta * kept)} | found

@@ -13,7 +13,7 @@ from pathlib import Path
 from byteedit.data.skipped import Skipped
 from byteedit.evaluation.human.answers import Answer, Value, append, check, check_id, latest, lock, read_file
 from byteedit.evaluation.human.studies import Question, Study
-from byteedit.provenance import write_atomically
+from byteedit.files import write_atomically
 
 __all__ = ["Progress", "Rater", "join", "rater_key"]
 

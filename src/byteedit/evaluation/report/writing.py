@@ -7,7 +7,7 @@ from pathlib import Path
 from byteedit.evaluation.report.content import Content, to_json
 from byteedit.evaluation.report.markdown import to_markdown
 from byteedit.evaluation.report.page import to_html
-from byteedit.provenance import write_atomically
+from byteedit.files import write_atomically
 
 __all__ = ["write_report"]
 

@@ -21,8 +21,8 @@ from byteedit.evaluation.scores.pixels import outside, pixel_scores
 from byteedit.evaluation.scores.sets import clip_features, frechet_distance, kernel_distance
 from byteedit.evaluation.scores.views import Score, by_view, mask_crop
 from byteedit.evaluation.scores.words import BLIPScore, clip_forms
+from byteedit.files import weights_sha256
 from byteedit.image import to_tensor
-from byteedit.provenance import weights_sha256
 from byteedit.rewards import CLIPReward, CoherenceReward
 from byteedit.rewards.clip import PICKSCORE, PICKSCORE_TOKENIZER
 from byteedit.rewards.opening import locate, open_reward

@@ -14,7 +14,7 @@ from PIL import Image
 
 from byteedit.evaluation.benchmarks.case import EditCase
 from byteedit.evaluation.systems.system import System
-from byteedit.provenance import sha256
+from byteedit.files import sha256
 
 __all__ = ["open_lama", "open_navier_stokes", "open_telea"]
 

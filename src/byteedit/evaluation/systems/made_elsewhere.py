@@ -14,7 +14,7 @@ from PIL.Image import Resampling
 
 from byteedit.evaluation.benchmarks.case import EditCase, open_picture
 from byteedit.evaluation.systems.system import System
-from byteedit.provenance import sha256
+from byteedit.files import sha256
 
 __all__ = ["open_folder"]
 

@@ -14,8 +14,8 @@ from PIL import Image
 from byteedit.evaluation.benchmarks.case import EditCase
 from byteedit.evaluation.picturebench import Case
 from byteedit.evaluation.systems.system import System
+from byteedit.files import weights_sha256
 from byteedit.pipeline import opening
-from byteedit.provenance import weights_sha256
 
 __all__ = ["answer", "answers", "open_byteedit", "open_pipeline"]
 

@@ -11,7 +11,7 @@ import transformers
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
 import byteedit
-from byteedit.cli.pictures import parse_lora
+from byteedit.commands.pictures import parse_lora
 from byteedit.hub import asked_for
 from byteedit.pipeline import opening
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from byteedit.cli.command import Command, UsageError
+from byteedit.commands.command import Command, UsageError, says
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 Anchor = Literal[
     "center", "left", "right", "top", "bottom", "top-left", "top-right", "bottom-left", "bottom-right"
 ]  # fmt: skip
-
-
-def says(default: str, metavar: str | None = None):
-    """How the help names an option's default, where it is not one value."""
-    return tyro.conf.arg(help_behavior_hint=f"(default: {default})" if default else "", metavar=metavar)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +65,7 @@ class PictureCommand(Command):
         """Make the pictures, check them, write them and say so."""
         if self.replay is None:
             self.check()
-        from byteedit.cli import work  # loads torch, which wrong usage need not wait for
+        from byteedit.commands import work  # loads torch, which wrong usage need not wait for
 
         work.make(self) if self.replay is None else work.replay(self)
 

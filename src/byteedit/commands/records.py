@@ -4,8 +4,9 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from byteedit.cli.pictures import Edit, Erase, Outpaint, PictureCommand, parse_lora
-from byteedit.provenance import Record, find_inputs, sha256, versions
+from byteedit.commands.pictures import Edit, Erase, Outpaint, PictureCommand, parse_lora
+from byteedit.files import sha256
+from byteedit.provenance import Record, find_inputs, versions
 
 COMMANDS = {"edit": Edit, "erase": Erase, "outpaint": Outpaint}
 WEIGHTS = ".safetensors"

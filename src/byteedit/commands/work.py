@@ -19,11 +19,12 @@ import PIL.Image
 import PIL.ImageOps
 import torch
 
-from byteedit.cli.command import UsageError
-from byteedit.cli.opening import add_loras, default_device, default_loras, open_pipeline
-from byteedit.cli.pictures import MaskedCommand, Outpaint, PictureCommand
-from byteedit.cli.records import REPLAY_OPTIONS, describe, restore, what_changed
-from byteedit.provenance import encode_png, make_writable, read_record, write_atomically
+from byteedit.commands.command import UsageError
+from byteedit.commands.opening import add_loras, default_device, default_loras, open_pipeline
+from byteedit.commands.pictures import MaskedCommand, Outpaint, PictureCommand
+from byteedit.commands.records import REPLAY_OPTIONS, describe, restore, what_changed
+from byteedit.files import make_writable, write_atomically
+from byteedit.provenance import encode_png, read_record
 from byteedit.reading import ORIENTATION, read_masks, read_pictures
 
 DEEP = re.compile(";16[BLN]")  # of what PIL says of a file's tiles: 16 bits a channel

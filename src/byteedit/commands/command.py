@@ -3,9 +3,16 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import tyro
+
 
 class UsageError(ValueError):
     """The command line itself is wrong: exit code 2."""
+
+
+def says(default: str, metavar: str | None = None):
+    """How the help names an option's default, where it is not one value."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {default})" if default else "", metavar=metavar)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,71 @@
+"""Files: written whole or not at all, and told apart by their bytes. PIL and the standard library only."""
+
+import hashlib
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+__all__ = ["make_writable", "png", "sha256", "weights_sha256", "write_atomically"]
+
+WEIGHTS = ("*.safetensors", "*.bin", "*.json")
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder where it is missing. Raises ValueError where files cannot be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(f"nothing can be written to {folder} ({error.strerror or error}).") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it, then one rename, when it is on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:20]}.")  # the name may be a long one
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def png(image: Image.Image, **options: Any) -> bytes:
+    """The bytes of a PNG; `options` go to PIL."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_sha256(place: str | Path) -> str | None:
+    """One SHA-256 of the weights and configs in a local folder, or of a file; None where neither is, as of a hub name.
+
+    It tells a model that was trained again in its place from what it was.
+    """
+    root = Path(place)
+    if root.is_file():
+        return sha256(root)
+    files = sorted(file for kind in WEIGHTS for file in root.rglob(kind))
+    told = "".join(f"{file.relative_to(root).as_posix()} {sha256(file)}\n" for file in files)
+    return hashlib.sha256(told.encode()).hexdigest() if files else None
