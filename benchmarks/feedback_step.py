@@ -56,7 +56,7 @@ class Bench:
         """A step of ours, forward and backward."""
         settings = FeedbackSettings(output=Path("."), steps=1, batch_size=1, lr=1e-4, points=points, part=part)
         rewards = {"aesthetic": (self.reward.rate, 1.0), "alignment": (self.reward.rate, 1.0)}
-        features, text = TowerFeatures(self.reward, every=1), partial(encode_text, self.pipe)
+        features, text = TowerFeatures(self.reward), partial(encode_text, self.pipe)
         feedback = Feedback(self.unet, self.pipe.vae, text, self.scheduler, rewards, settings, features)
         return lambda: feedback.loss(self.unet, self.batch)["loss"].backward()
 

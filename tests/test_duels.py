@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from byteedit.evaluation.duels import verdict, win_rate, win_rates, worth
-from byteedit.evaluation.human.preference import Tally
+from byteedit.evaluation.preference import Tally
 
 
 def edit(structure=3.0, aesthetics=3.0, coherence=3.0, right=True) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from byteedit.evaluation.human.agreement import ordinal_alpha, z_scores
-from byteedit.evaluation.human.preference import Tally, compare
+from byteedit.evaluation.preference import Tally, compare
 
 # ByteEdit (arXiv 2404.04860): votes for and against Adobe, and the superiority that is reported for them, in percent.
 PAPER = {

@@ -4,8 +4,9 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPModel
 
+from byteedit.image import normalize
 from byteedit.rewards import CLIPReward
-from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, normalize
+from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD
 
 PROMPTS = ["a red boat on the lake", "grass", "two blue balloons by the house"]
 

@@ -10,11 +10,11 @@ from PIL import Image
 from transformers import AutoModel, BertTokenizer, BlipConfig, BlipForImageTextRetrieval, BlipVisionConfig
 
 from byteedit.hub import UNREACHABLE
-from byteedit.image import to_tensor
+from byteedit.image import normalize, to_tensor
 from byteedit.reading import read_pictures
 from byteedit.rewards import PreferenceReward, PreferenceRewardConfig
 from byteedit.rewards.opening import open_reward
-from byteedit.rewards.pixels import centre, fit, normalize, read, scaled
+from byteedit.rewards.pixels import centre, fit, read, scaled
 
 PROMPTS = ["a red boat on the lake", "a tree", "two green boat by the house"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({word for line in PROMPTS for word in line.split()})]

@@ -6,8 +6,7 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from byteedit.evaluation.benchmarks import open_benchmark
-from byteedit.evaluation.figures import figures
-from byteedit.evaluation.scores import pixel_scores, ssim_map
+from byteedit.evaluation.scores import pixel_scores, ssim_map, summarise
 from byteedit.evaluation.scores.opening import open_score
 from byteedit.evaluation.scores.sets import clip_features, frechet_distance, kernel_distance
 from byteedit.evaluation.scores.views import mask_crop, views
@@ -189,7 +188,7 @@ def test_gold_gives_what_the_report_reads_and_marks():
     lines = open_score("gold").measure(bench, [case.reference for case in bench])
     assert [line["quality"] for line in lines] == [5, 5]
     assert "aesthetics" not in lines[1] and lines[0]["aesthetics"] == 5
-    found = figures([{"task": case.task, **case.attributes, **line} for case, line in zip(bench, lines, strict=True)])
+    found = summarise([{"task": case.task, **case.attributes, **line} for case, line in zip(bench, lines, strict=True)])
     assert found["editing.right"].value == 1 and found["erasing.no_object"].value == 1
     page = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match="one is not of PictureBench"):

@@ -13,7 +13,7 @@ from byteedit.data.edits import Edits, draw_page
 from byteedit.data.images import Unusable
 from byteedit.data.skipped import Skipped
 from byteedit.training.batches import Batches
-from byteedit.training.items import MASK_PROBS, Items, Window
+from byteedit.training.items import MASK_PROBS, Crop, Items
 from byteedit.training.streams import Counted, Filled, StreamedBatches, collate
 
 
@@ -45,27 +45,27 @@ def blob(box, width=24, height=16):
 def test_where_nothing_is_resized_a_crop_is_a_cut():
     image, lefts = picture(24, 16), set()
     for seed in range(60):
-        window = Window.draw(24, 16, (16, 16), False, rng(seed))
-        left, top, right, bottom = window.box
+        crop = Crop.draw(24, 16, (16, 16), False, rng(seed))
+        left, top, right, bottom = crop.box
         assert (top, bottom, right - left) == (0, 16, 16)
-        assert np.array_equal(window.show(image), np.asarray(image)[:, int(left) : int(left) + 16])
+        assert np.array_equal(crop.show(image), np.asarray(image)[:, int(left) : int(left) + 16])
         lefts.add(left)
     assert lefts == set(range(9))
 
 
 @pytest.mark.parametrize("size", [(200, 100), (100, 200), (10, 31), (64, 64)])
 def test_the_shorter_side_is_resized(size):
-    window = Window.draw(*size, (32, 48), False, rng())
-    left, top, right, bottom = window.box
+    crop = Crop.draw(*size, (32, 48), False, rng())
+    left, top, right, bottom = crop.box
     assert 0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]
     assert max((right - left) / size[0], (bottom - top) / size[1]) == pytest.approx(1)
     assert (right - left) / (bottom - top) == pytest.approx(48 / 32, rel=0.05)
-    assert window.show(picture(*size)).shape == (32, 48, 3)
+    assert crop.show(picture(*size)).shape == (32, 48, 3)
 
 
 def test_resizing_is_antialiased():
     stripes = Image.fromarray(np.tile(np.uint8([[0, 255]]), (64, 32)))
-    shown = Window.draw(64, 64, (8, 8), False, rng()).show(stripes)
+    shown = Crop.draw(64, 64, (8, 8), False, rng()).show(stripes)
     assert abs(shown.astype(float) - 127.5).max() < 20
 
 
@@ -74,19 +74,19 @@ def test_instances_are_cropped_and_flipped_as_their_picture():
     pixels[10:30, 25:50] = 255
     image = Image.fromarray(pixels)
     for seed in range(8):
-        window = Window.draw(60, 40, (20, 20), True, rng(seed))
-        shown, mask = window.show(image) >= 128, window.show_instance(image)
+        crop = Crop.draw(60, 40, (20, 20), True, rng(seed))
+        shown, mask = crop.show(image) >= 128, crop.show_instance(image)
         assert mask.any()
         assert (shown == (mask > 0)).mean() > 0.98
-    assert {Window.draw(60, 40, (20, 20), True, rng(seed)).flip for seed in range(8)} == {True, False}
-    there = Window(box=(0, 0, 4, 4), size=(4, 4), flip=True).show(Image.fromarray(np.uint8([[1, 2, 3, 4]] * 4)))
+    assert {Crop.draw(60, 40, (20, 20), True, rng(seed)).flip for seed in range(8)} == {True, False}
+    there = Crop(box=(0, 0, 4, 4), size=(4, 4), flip=True).show(Image.fromarray(np.uint8([[1, 2, 3, 4]] * 4)))
     assert there[0].tolist() == [4, 3, 2, 1]
 
 
 def test_an_instance_of_which_most_is_cut_off_is_none():
-    window = Window(box=(0, 0, 16, 16), size=(32, 32), flip=False)
-    assert window.show_instance(blob((10, 4, 20, 8))).any()
-    assert not window.show_instance(blob((12, 4, 22, 8))).any()
+    crop = Crop(box=(0, 0, 16, 16), size=(32, 32), flip=False)
+    assert crop.show_instance(blob((10, 4, 20, 8))).any()
+    assert not crop.show_instance(blob((12, 4, 22, 8))).any()
 
 
 def test_an_item_is_what_a_batch_holds():
@@ -107,7 +107,7 @@ def test_what_is_drawn_comes_from_the_rows_own_numbers():
 def test_masks_come_in_their_shares():
     """Rows without instances share theirs out among the kinds other than global, which keeps a quarter."""
     made = items(drop_prompt=0.2)
-    drawn = [made._ask(given(), Window.draw(24, 16, (16, 16), False, rng()), rng(seed)) for seed in range(1500)]
+    drawn = [made._ask(given(), Crop.draw(24, 16, (16, 16), False, rng()), rng(seed)) for seed in range(1500)]
     assert np.mean([mask.all() for mask, _ in drawn]) == pytest.approx(0.25, abs=0.04)
     assert np.mean([prompt == "" for _, prompt in drawn]) == pytest.approx(0.2, abs=0.04)
     assert sum(MASK_PROBS.values()) == 1
@@ -115,10 +115,10 @@ def test_masks_come_in_their_shares():
 
 def test_a_row_with_a_mask_of_its_own_keeps_it_and_its_caption():
     mask = blob((2, 3, 9, 12))
-    window = Window(box=(0, 0, 24, 16), size=(16, 24), flip=False)
+    crop = Crop(box=(0, 0, 24, 16), size=(16, 24), flip=False)
     items = Items(read=dict, size=(16, 24), drop_prompt=1.0)
     for seed in range(4):
-        drawn, prompt = items._ask(given(mask=mask), window, np.random.default_rng(seed))
+        drawn, prompt = items._ask(given(mask=mask), crop, np.random.default_rng(seed))
         assert np.array_equal(drawn, np.asarray(mask)) and prompt == "a lake"
 
 
@@ -126,21 +126,21 @@ def test_an_instance_brings_its_phrase_and_keeps_it():
     things = [blob((6, 2, 18, 8)), blob((6, 9, 18, 15))]
     row = given(instances=things, phrases=["a boat", "a duck"])
     made = items(mask_probs={"instance": 1, "square": 1e-9}, drop_prompt=1.0)
-    window, prompts = Window.draw(24, 16, (16, 16), False, rng()), Counter()
+    crop, prompts = Crop.draw(24, 16, (16, 16), False, rng()), Counter()
     for seed in range(40):
-        mask, prompt = made._ask(row, window, rng(seed))
-        shown = window.show_instance(things[["a boat", "a duck"].index(prompt)])
+        mask, prompt = made._ask(row, crop, rng(seed))
+        shown = crop.show_instance(things[["a boat", "a duck"].index(prompt)])
         assert mask[shown > 0].all()
         prompts[prompt] += 1
     assert min(prompts.values()) > 8
-    assert made._ask(row | {"phrases": []}, window, rng())[1] == "a lake"
+    assert made._ask(row | {"phrases": []}, crop, rng())[1] == "a lake"
 
 
 def test_an_instance_that_is_cropped_away_gives_way_to_another_kind():
     made = items(mask_probs={"global": 0.1, "instance": 0.8, "outward": 0.1}, drop_prompt=0)
     row = given(instances=[blob((0, 0, 2, 2))], phrases=["a duck"])
-    window = Window(box=(8, 0, 24, 16), size=(16, 16), flip=False)
-    drawn = [made._ask(row, window, rng(seed)) for seed in range(60)]
+    crop = Crop(box=(8, 0, 24, 16), size=(16, 16), flip=False)
+    drawn = [made._ask(row, crop, rng(seed)) for seed in range(60)]
     assert {prompt for _, prompt in drawn} == {"a lake"}
     assert np.mean([mask.all() for mask, _ in drawn]) < 0.3
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from datasets import Dataset
 from numpy.random import Generator
 from PIL import Image
 from tqdm import tqdm
 
 from byteedit.data.preferences import ALIGNMENT
+from byteedit.data.shards import to_dataset
 from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, SIZES, Scene, Thing, scene
 
 COUNTS = {"train": 20_000, "validation": 500, "test": 1000}
@@ -80,7 +80,7 @@ def main(settings: Settings) -> None:
         rows = [row for seed in tqdm(seeds, split) if (row := pair(seed, split))]
         columns = ALIGNMENT.features(rows[0], decoded=True)
         path = settings.output / f"{split}.parquet"
-        Dataset.from_dict({name: [row[name] for row in rows] for name in columns}, features=columns).to_parquet(path)
+        to_dataset(rows, columns).to_parquet(path)
         print(f"{path}: {len(rows)} rows")
 
 

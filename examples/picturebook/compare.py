@@ -28,11 +28,11 @@ import byteedit
 from byteedit.data.shards import claim
 from byteedit.diffusion import decode, encode_image
 from byteedit.evaluation.duels import win_rates
-from byteedit.evaluation.figures import Figure, figures
+from byteedit.evaluation.figures import Figure
 from byteedit.evaluation.marks import marks
 from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.evaluation.report.sheet import contact_sheet
-from byteedit.evaluation.scores import score
+from byteedit.evaluation.scores import score, summarise
 from byteedit.evaluation.systems import answers
 from byteedit.files import png, sha256, weights_sha256, write_atomically
 from byteedit.pipeline.canvas import lay_out
@@ -247,7 +247,7 @@ def main(settings: Settings) -> None:
         return
     first, *others = lines
     for name, scored in lines.items():
-        show(f"picturebench.{name}", figures(scored), settings.record and not settings.key and name != "baseline20")
+        show(f"picturebench.{name}", summarise(scored), settings.record and not settings.key and name != "baseline20")
     for other in others:
         pair = f"{first}-vs-{other}"
         key = settings.key or f"winrate.{NAMES.get(pair, pair)}"

@@ -19,11 +19,11 @@ import tyro
 from PIL import Image
 from tqdm import tqdm
 
-from byteedit.evaluation.figures import Figure, figures, rate
+from byteedit.evaluation.figures import Figure, rate
 from byteedit.evaluation.judge import edit_right, object_found
 from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.evaluation.report.sheet import contact_sheet
-from byteedit.evaluation.scores import score
+from byteedit.evaluation.scores import score, summarise
 from byteedit.evaluation.trials import TRUE, WRONG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +62,7 @@ def evaluate(pipe, limit: int = 48, output: Path | None = None, batch: int = 8, 
     """Scores of the first `limit` cases of each task, one dictionary a case; pictures and scores go to `output`.
 
     `settings` go to the pipeline (`num_inference_steps`, `guidance_scale`). For a look during training:
-    `show(figures(evaluate(pipe, limit=48, num_inference_steps=20)))`.
+    `show(summarise(evaluate(pipe, limit=48, num_inference_steps=20)))`.
     """
     from byteedit.evaluation.systems import answers
 
@@ -150,7 +150,7 @@ def run(settings: Settings) -> dict[str, Figure]:
     print(f"pictures and scores of single cases: {output}")
     if settings.record:
         sheets(output, ROOT / "docs" / "images")
-    return figures(scores)
+    return summarise(scores)
 
 
 if __name__ == "__main__":

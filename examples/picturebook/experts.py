@@ -27,7 +27,7 @@ from PIL import Image
 
 import byteedit
 from byteedit.data.preferences import AESTHETIC, CANDIDATES, COHERENCE, to_pairs
-from byteedit.data.shards import build_shards, claim
+from byteedit.data.shards import build_shards, claim, to_dataset
 from byteedit.evaluation.marks import TIE, marks, quality
 from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.evaluation.systems import answer
@@ -185,8 +185,7 @@ def finish(output: Path, vae: AutoencoderKL) -> None:
             made = list(made)
             columns = schema.features(made[0], decoded=True)
             (output / name).mkdir(exist_ok=True)
-            columned = {column: [row[column] for row in made] for column in columns}
-            datasets.Dataset.from_dict(columned, features=columns).to_parquet(output / name / f"{split}.parquet")
+            to_dataset(made, columns).to_parquet(output / name / f"{split}.parquet")
             print(f"{output / name / f'{split}.parquet'}: {len(made)} rows")
 
 

@@ -19,6 +19,7 @@ from evaluate_rewards import areas
 from PIL import Image
 
 from byteedit.data.preferences import COHERENCE
+from byteedit.data.shards import to_dataset
 from byteedit.evaluation.figures import Figure, mean
 from byteedit.evaluation.picturebench import TASKS, Case, cases
 from byteedit.rewards import CoherenceReward
@@ -74,9 +75,7 @@ def pixels(settings: Settings, chosen: list[Case]) -> Dataset:
     made = [row for name in settings.names for row in rows(settings, "validation", name, chosen)]
     nothing = Image.new("L", made[0]["mask"].size)
     made += [{"image": Image.fromarray(case.picture), "mask": nothing} for case in chosen]
-    columns = COHERENCE.features(made[0], decoded=True)
-    found = Dataset.from_dict({name: [row[name] for row in made] for name in columns}, features=columns)
-    return found.cast(COHERENCE.features(made[0]))
+    return to_dataset(made, COHERENCE.features(made[0], decoded=True)).cast(COHERENCE.features(made[0]))
 
 
 def train(settings: Settings) -> CoherenceReward:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from datasets import Dataset
 from items import item
 from PIL import Image
 from tqdm import tqdm
 
 from byteedit.data.edits import EDITS
+from byteedit.data.shards import to_dataset
 
 FIRST_SEED = 900_000_000  # of the items; the checkpoint's training began at 0
 COUNTS = {"train": 8000, "validation": 48}
@@ -41,7 +41,7 @@ def main(settings: Settings) -> None:
         first += number
         columns = EDITS.features(rows[0], decoded=True)
         path = settings.output / f"{split}.parquet"
-        Dataset.from_dict({name: [row[name] for row in rows] for name in columns}, features=columns).to_parquet(path)
+        to_dataset(rows, columns).to_parquet(path)
         print(f"{path}: {len(rows)} rows")
 
 

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and told apart by their bytes. PIL and the standard library only."""
+"""Files: which are opened, how they are written, whole or not at all, and told apart by their bytes. PIL only."""
 
 import hashlib
 import io
@@ -9,7 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["make_writable", "png", "sha256", "weights_sha256", "write_atomically"]
+__all__ = ["FORMATS", "make_writable", "png", "sha256", "weights_sha256", "write_atomically"]
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""Of pictures by strangers, those that PIL decodes by itself; EPS, for one, would start another program."""
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.json")
 

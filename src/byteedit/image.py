@@ -5,6 +5,7 @@ A picture is a `Picture`, a mask an array (H, W) in [0, 1], 1 = generate, both a
 in, in every mode. No models here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,6 +121,12 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
     """Pictures (B, H, W, 3) -> (B, 3, H, W) in [-1, 1]; masks (B, H, W) -> (B, 1, H, W) in [0, 1]. Floats, or uint8."""
     tensor = torch.from_numpy(np.ascontiguousarray(unit(pixels)))
     return tensor[:, None] if tensor.ndim == 3 else 2.0 * tensor.movedim(-1, 1) - 1.0
+
+
+def normalize(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Images in [-1, 1] less `mean`, over `std`, which are of red, green and blue in [0, 1]."""
+    mean, std = (image.new_tensor(values)[:, None, None] for values in (mean, std))
+    return (0.5 * image + 0.5 - mean) / std
 
 
 def to_uint8(image: Tensor) -> np.ndarray:  # (B, H, W, 3)

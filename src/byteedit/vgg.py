@@ -10,7 +10,7 @@ from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from byteedit.rewards.pixels import normalize
+from byteedit.image import normalize
 
 __all__ = ["VGG16", "VGGFeatures"]
 

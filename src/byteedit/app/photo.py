@@ -16,10 +16,10 @@ import PIL.Image
 import PIL.ImageOps
 
 from byteedit.commands.work import as_edited
+from byteedit.files import FORMATS
 from byteedit.image import levels, resize
 from byteedit.reading import read_masks, read_pictures
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 COPY = 1600  # pixels a side of the browser's copy, at most
 LOSSLESS = 512  # pixels a side up to which the copy is a PNG
 

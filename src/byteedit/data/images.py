@@ -13,9 +13,10 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
+from byteedit.files import FORMATS
+
 __all__ = ["BROKEN", "Unusable", "is_blank", "open_image", "store"]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # EPS, for one, would start another program
 LARGEST = PIL.Image.MAX_IMAGE_PIXELS  # 89 megapixels; more is taken for a decompression bomb
 
 BROKEN = {"bytes": b"", "path": None}

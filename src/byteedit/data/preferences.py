@@ -17,6 +17,7 @@ from datasets import Dataset, Features, Image, IterableDataset, Value
 
 from byteedit.data.images import BROKEN, Unusable, open_image, store
 from byteedit.data.public_sets import LAYOUTS, beaten
+from byteedit.data.shards import to_dataset
 from byteedit.data.skipped import Skipped
 from byteedit.data.sources import find_files, open_rows, read_json_lines
 
@@ -139,10 +140,7 @@ def load(
 
 
 def _hold(stream: IterableDataset, streaming: bool) -> Dataset | IterableDataset:
-    if streaming:
-        return stream
-    rows = list(stream)
-    return Dataset.from_dict({name: [row[name] for row in rows] for name in stream.features}, features=stream.features)
+    return stream if streaming else to_dataset(list(stream), stream.features)
 
 
 def _stream_json(files: list[Path], schema: Schema, skipped: Skipped) -> IterableDataset:

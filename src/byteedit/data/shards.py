@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from byteedit.files import write_atomically
 
-__all__ = ["build_shards", "claim"]
+__all__ = ["build_shards", "claim", "to_dataset"]
 
 Row = dict[str, Any]
 
@@ -52,6 +52,11 @@ def build_shards(
             bar.update(len(batch))
 
 
+def to_dataset(rows: Sequence[Row], features: Features) -> Dataset:
+    """Rows as a data set of such columns; what a row lacks is None there."""
+    return Dataset.from_dict({name: [row.get(name) for row in rows] for name in features}, features=features)
+
+
 def claim(folder: Path, settings: dict[str, Any]) -> None:
     """Note in `folder` with what settings it is built, or make sure that it was begun with the same.
 
@@ -77,7 +82,6 @@ def _batches(items: Iterable, size: int) -> Iterator[list]:
 
 def _parquet(rows: list[Row], features: Features) -> bytes:
     """The bytes of a Parquet file of rows, image files included."""
-    columns = {name: [row.get(name) for row in rows] for name in features}
     buffer = io.BytesIO()
-    Dataset.from_dict(columns, features=features).to_parquet(buffer)
+    to_dataset(rows, features).to_parquet(buffer)
     return buffer.getvalue()

@@ -5,13 +5,13 @@ scores always give the same figures. numpy only.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Figure", "figures", "mean", "plain", "rate", "ratio"]
+__all__ = ["Figure", "mean", "plain", "rate", "ratio"]
 
 RESAMPLES = 2000
 Z = 1.959964  # the normal distribution's 97.5 % quantile
@@ -70,30 +70,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def figures(scores: Sequence[dict]) -> dict[str, Figure]:
-    """PictureBench's figures from the dictionaries of `scores.score`: "editing.right", "erasing.psnr" and so on.
-
-    A figure of which no case was scored is left out.
-    """
-    edits, erased, extended = ([s for s in scores if s["task"] == t] for t in ("editing", "erasing", "outpainting"))
-    rates = {
-        "editing.right": [s["right"] for s in edits],
-        "editing.class": [s["class"] for s in edits],
-        "editing.colour": [s["colour"] for s in edits],
-        "editing.right_heldout": [s["right"] for s in edits if s["held_out"]],
-        "editing.right_seen": [s["right"] for s in edits if not s["held_out"]],
-        "erasing.no_object": [s["no_object"] for s in erased],
-        "outpainting.found": [s["right"] for s in extended if "right" in s],
-    }
-    means = {
-        "erasing.psnr": [s["psnr"] for s in erased],
-        "outpainting.psnr": [s["psnr"] for s in extended if "psnr" in s],
-    }
-    seams = {"editing.seam": edits, "erasing.seam": erased, "outpainting.seam": extended}
-    return (
-        {key: rate(values) for key, values in rates.items() if values}
-        | {key: mean(values) for key, values in means.items() if values}
-        | {key: ratio((s["seam"] for s in of), (s["seam_true"] for s in of)) for key, of in seams.items() if of}
-    )

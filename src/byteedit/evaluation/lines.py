@@ -1,6 +1,6 @@
 """What a run keeps of a system: a line for each case, and the figures that come of them.
 
-The lines are written by `runs`. Figures can be made of them anew at any time, with the same result. numpy only.
+Figures can be made of them anew at any time, with the same result. numpy only.
 """
 
 import json
@@ -11,8 +11,9 @@ from typing import Any
 
 from byteedit.evaluation.figures import Figure, mean, rate, ratio
 from byteedit.evaluation.picturebench import TASKS
+from byteedit.files import write_atomically
 
-__all__ = ["Line", "figures_of", "folder_of", "read_lines", "summarise"]
+__all__ = ["Line", "figures_of", "folder_of", "read_lines", "summarise", "write_lines"]
 
 Line = dict[str, Any]
 
@@ -28,6 +29,12 @@ def read_lines(folder: Path) -> list[Line]:
     if not file.is_file():
         return []
     return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]  # not at other breaks
+
+
+def write_lines(folder: Path, lines: Sequence[Line]) -> None:
+    """A system's `scores.jsonl`."""
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    write_atomically(folder / "scores.jsonl", text.encode())
 
 
 def summarise(lines: Sequence[Line]) -> dict[str, Figure]:

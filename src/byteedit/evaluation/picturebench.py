@@ -6,7 +6,6 @@ colour and place that training never shows. The same cases from the "validation"
 numpy and PIL only. Own to this project; sizes of the set after EditBench's 240 images.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,15 +17,15 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 from byteedit import masks
+from byteedit.masks import Box
 from byteedit.picturebook import AIRBORNE, BACKGROUNDS, COLOURS, KINDS, PAGE, SIZES, Scene, Thing, held_out, scene
 
-__all__ = ["COUNT", "TASKS", "Case", "cases", "fingerprint"]
+__all__ = ["COUNT", "TASKS", "Case", "cases"]
 
 TASKS = ("editing", "erasing", "outpainting")
 COUNT = 240  # cases a task
 FIRST_SEED = {"editing": 0, "erasing": 100_000, "outpainting": 200_000}
 FIRST_NOISE = {"test": 0, "validation": 50_000, "train": 1_000_000}
-Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,19 +99,6 @@ def cases(task: str, split: str = "test", number: int = COUNT) -> tuple[Case, ..
     if task == "outpainting":
         return tuple(_outpainting(split, number))
     return tuple(_one_thing(task, split, number))
-
-
-def fingerprint(task: str) -> str:
-    """SHA-256, in hexadecimal, over everything that a task's cases are made of, pixels of the rendering left out.
-
-    (Rendering uses the processor's own sine and exponential, whose last bit differs between machines.)
-    """
-    digest = hashlib.sha256()
-    for case in cases(task):
-        fields = (case.id, case.seed, case.source, case.truth, case.target, case.box, case.prompt, case.held_out)
-        digest.update(repr(fields).encode())
-        digest.update(case.mask.tobytes())
-    return digest.hexdigest()
 
 
 def _wish(n: int, split: str) -> tuple[str, str, str]:

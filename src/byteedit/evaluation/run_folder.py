@@ -5,14 +5,13 @@ notes: the versions of packages, what measured, and which score each name of a n
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from byteedit.evaluation.lines import Line
 from byteedit.files import write_atomically
 
-__all__ = ["RUN", "claim", "claim_names", "owned", "write_json", "write_lines"]
+__all__ = ["RUN", "claim", "claim_names", "owned", "write_json"]
 
 RUN = "run.json"
 NOTES = ("versions", "scores", "names")
@@ -61,12 +60,6 @@ def owned(file: Path, score: str) -> set[str]:
     """The names of numbers that are a score's."""
     owners = json.loads(file.read_text(encoding="utf-8")).get("names", {})
     return {name for name, owner in owners.items() if owner == score}
-
-
-def write_lines(folder: Path, lines: Sequence[Line]) -> None:
-    """A system's `scores.jsonl`."""
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_atomically(folder / "scores.jsonl", text.encode())
 
 
 def write_json(file: Path, content: Any) -> None:

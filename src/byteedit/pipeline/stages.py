@@ -121,7 +121,7 @@ class Stages:
         image_latents = None
         if plain or (init == "image" and latents is None):
             image_latents = spread(diffusion.encode_image(self.vae, canvas.image.to(text), each), len(text))
-        shape = (len(text), 4, *(side // self.vae_scale_factor for side in self._model_size(canvas)))
+        shape = (len(text), 4, *(side // self.vae_scale_factor for side in canvas.mask.shape[-2:]))
         noise = randn_tensor(shape, generator, text.device, text.dtype) if latents is None else latents.to(text.device)
         if noise.shape != shape:
             raise ValueError(f"latents have shape {tuple(noise.shape)}; this call needs {shape}.")
@@ -184,10 +184,6 @@ class Stages:
             "image": spread(canvas.image.to(latents.device, self.vae.dtype), len(latents)),
             "mask": spread(canvas.mask.to(latents.device, self.vae.dtype), len(latents)),
         }
-
-    def _model_size(self, canvas: Canvas) -> tuple[int, int]:
-        """Height and width in pixels at which the model works."""
-        return canvas.mask.shape[-2:]
 
 
 def is_latents(image) -> bool:

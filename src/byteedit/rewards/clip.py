@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoTokenizer, CLIPModel
 
-from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, fit, normalize, score
+from byteedit.image import normalize
+from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, fit
+from byteedit.rewards.scoring import score
 
 __all__ = ["CLIPReward"]
 
@@ -60,11 +62,14 @@ class CLIPReward(nn.Module):
         """image (B, 3, H, W) in [-1, 1], input_ids and attention_mask (B, L) -> (B,) float32, with gradient."""
         if len(image) != len(input_ids):
             raise ValueError(f"{len(image)} images came with {len(input_ids)} prompts; give one prompt for each image.")
-        pixels = normalize(fit(image, self.model.config.vision_config.image_size), CLIP_MEAN, CLIP_STD)
-        seen = self.model.get_image_features(pixels.to(self.model.dtype)).pooler_output  # (B, D)
         words = self.model.get_text_features(input_ids, attention_mask).pooler_output  # (B, D)
-        cosine = F.cosine_similarity(seen.float(), words.float())
+        cosine = F.cosine_similarity(self.see(image).float(), words.float())
         return cosine * self.model.logit_scale.float().exp() if self.scaled else cosine
+
+    def see(self, image: Tensor) -> Tensor:
+        """The embeddings of images alone, with gradient: (B, 3, H, W) in [-1, 1] -> (B, D), not normalised."""
+        pixels = normalize(fit(image, self.model.config.vision_config.image_size), CLIP_MEAN, CLIP_STD)
+        return self.model.get_image_features(pixels.to(self.model.dtype)).pooler_output
 
     def rate(self, image: Tensor, prompt: list[str]) -> Tensor:
         """`forward` with prompts as words: (B, 3, H, W) in [-1, 1] and B strings -> (B,), with gradient."""

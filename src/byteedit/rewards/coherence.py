@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, ViTConfig, ViTModel
 
-from byteedit.image import to_tensor
+from byteedit.image import normalize, to_tensor
 from byteedit.reading import read_pictures
-from byteedit.rewards.pixels import batches, check, check_list, evaluating, normalize, residual, resize, scaled, windows
+from byteedit.rewards.pixels import check, residual, resize, scaled, windows
+from byteedit.rewards.scoring import batches, check_list, evaluating
 from byteedit.rewards.stem import build_stem
 
 __all__ = ["CoherenceReward", "CoherenceRewardConfig"]

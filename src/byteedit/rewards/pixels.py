@@ -5,14 +5,10 @@ torchvision does. They differ by what PIL rounds and clips to 8 bits. No models 
 Source: the preprocessing of CLIP, which ImageReward shares.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
-import PIL.Image
 import torch
 import torch.nn.functional as F
 from PIL.Image import Resampling
-from torch import Tensor, nn
+from torch import Tensor
 
 from byteedit.image import resize as resize_pixels
 from byteedit.image import to_tensor
@@ -44,12 +40,6 @@ def resize(image: Tensor, target: tuple[int, int]) -> Tensor:
     if tuple(image.shape[-2:]) == tuple(target):
         return image.float()
     return F.interpolate(image.float(), target, mode="bicubic", antialias=True)
-
-
-def normalize(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Images in [-1, 1] less `mean`, over `std`, which are of red, green and blue in [0, 1]."""
-    mean, std = (image.new_tensor(values)[:, None, None] for values in (mean, std))
-    return (0.5 * image + 0.5 - mean) / std
 
 
 def residual(image: Tensor, gain: float) -> Tensor:
@@ -97,55 +87,7 @@ def windows(length: int, side: int, overlap: int, patch: int) -> list[tuple[slic
     return [(part, share[part]) for part, share in zip(parts, shares, strict=True)]
 
 
-def batches(items: Sequence, size: int) -> Iterator[Sequence]:
-    """The items in order, `size` at a time.
-
-    Raises:
-        ValueError: `size` is less than 1.
-    """
-    if size < 1:
-        raise ValueError(f"batch_size is {size}; it must be 1 or more.")
-    for first in range(0, len(items), size):
-        yield items[first : first + size]
-
-
 def check(image: Tensor) -> None:
     """Raise ValueError where `image` is no batch of RGB images."""
     if image.ndim != 4 or image.shape[1] != 3:
         raise ValueError(f"image is {tuple(image.shape)}; rewards take (B, 3, H, W) in [-1, 1].")
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """No gradient and no dropout within; afterwards every module is in the mode it was in."""
-    training = [module for module in model.modules() if module.training]
-    try:
-        with torch.no_grad():
-            yield model.eval()
-    finally:
-        for module in training:
-            module.training = True
-
-
-def check_list(images: Sequence) -> None:
-    """Raise ValueError for a picture where a list of them is expected."""
-    if isinstance(images, PIL.Image.Image):
-        raise ValueError("One picture came; give a list of them.")
-
-
-def score(model, images: Sequence, prompts: Sequence[str], *, size: int, batch_size: int) -> list[float]:
-    """`model.rate` of PIL images of any sizes with a prompt for each, in batches, without gradient and dropout.
-
-    Raises:
-        ValueError: `images` is no list, there is not one prompt for each, or `batch_size` is less than 1.
-    """
-    check_list(images)
-    if isinstance(prompts, str) or len(images) != len(prompts):
-        what = "one string" if isinstance(prompts, str) else f"{len(prompts)} prompts"
-        raise ValueError(f"{len(images)} images came with {what}; give a list with a prompt for each image.")
-    scores = []
-    with evaluating(model):
-        for part in batches(range(len(images)), batch_size):
-            image = torch.stack([read(images[i], size) for i in part]).to(model.device)
-            scores += model.rate(image, [prompts[i] for i in part]).tolist()
-    return scores

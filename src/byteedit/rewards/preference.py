@@ -25,7 +25,9 @@ from transformers import (
 )
 from transformers.activations import ACT2FN
 
-from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, fit, normalize, residual, score
+from byteedit.image import normalize
+from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, fit, residual
+from byteedit.rewards.scoring import score
 from byteedit.rewards.stem import build_stem
 
 __all__ = ["PreferenceReward", "PreferenceRewardConfig"]

@@ -8,14 +8,14 @@ __all__ = ["TowerFeatures"]
 
 
 class TowerFeatures(nn.Module):
-    """Hidden states of a reward's vision tower, after every `every`-th layer."""
+    """Hidden states of a reward's vision tower, after each of its layers."""
 
-    def __init__(self, reward: PreferenceReward, every: int = 1):
+    def __init__(self, reward: PreferenceReward):
         super().__init__()
-        self.reward, self.every = reward, every
+        self.reward = reward
         self.requires_grad_(False).eval()
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """image (B, 3, H, W) in [-1, 1] -> (B, N, D) for each layer that is compared."""
+        """image (B, 3, H, W) in [-1, 1] -> (B, N, D) for each layer."""
         states = self.reward.vision_model(self.reward.pixels(image), output_hidden_states=True).hidden_states
-        return list(states[self.every :: self.every])
+        return list(states[1:])

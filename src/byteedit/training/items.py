@@ -19,7 +19,7 @@ from byteedit.image import to_tensor
 from byteedit.training.batches import Row
 from byteedit.training.settings import Settings
 
-__all__ = ["MASK_PROBS", "ItemSettings", "Items", "Then", "Window"]
+__all__ = ["MASK_PROBS", "Crop", "ItemSettings", "Items", "Then"]
 
 Then = Callable[[Row, Generator], Row]
 """What a stage adds to an item, such as noise, with the item's random numbers."""
@@ -57,7 +57,7 @@ class ItemSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class Crop:
     """The part of a picture that is shown, at its new size."""
 
     box: tuple[float, float, float, float]  # left, top, right, bottom in pixels of the picture
@@ -65,7 +65,7 @@ class Window:
     flip: bool
 
     @classmethod
-    def draw(cls, width: int, height: int, size: tuple[int, int], flip: bool, rng: Generator) -> "Window":
+    def draw(cls, width: int, height: int, size: tuple[int, int], flip: bool, rng: Generator) -> "Crop":
         """A random crop of `size` from a picture of width x height, resized so that it is only just covered.
 
         It lies on the pixels of the resized picture, so where nothing is to be resized, nothing is interpolated.
@@ -125,22 +125,22 @@ class Items:
             Unusable: the row is.
         """
         row = self.read(row)
-        window = Window.draw(*row["image"].size, self.size, self.flip, rng)
-        mask, prompt = self._ask(row, window, rng)
-        image = to_tensor(window.show(row["image"])[None])[0]
+        crop = Crop.draw(*row["image"].size, self.size, self.flip, rng)
+        mask, prompt = self._ask(row, crop, rng)
+        image = to_tensor(crop.show(row["image"])[None])[0]
         item = {"image": image, "mask": to_tensor(mask[None])[0], "prompt": prompt}
         return self.then(item, rng) if self.then else item
 
-    def _ask(self, row: Row, window: Window, rng: Generator) -> tuple[np.ndarray, str]:
+    def _ask(self, row: Row, crop: Crop, rng: Generator) -> tuple[np.ndarray, str]:
         """Mask and prompt: the row's own, or an instance's mask with its phrase, or a mask that is drawn."""
         if row["mask"]:
-            inside = window.show(row["mask"], Resampling.BILINEAR) >= 128
+            inside = crop.show(row["mask"], Resampling.BILINEAR) >= 128
             return np.where(inside, 255, 0).astype(np.uint8), row["caption"]
         shares = np.array(list(self.mask_probs.values()))
         kind = str(rng.choice(list(self.mask_probs), p=shares / shares.sum()))
         if kind != "instance":
             return masks.KINDS[kind](self.size, rng), self._drop(row["caption"], rng)
-        shown = [window.show_instance(one) for one in row["instances"]]
+        shown = [crop.show_instance(one) for one in row["instances"]]
         found = [number for number, one in enumerate(shown) if one.any()]
         if not found:
             return masks.draw(self.size, rng, self._otherwise()), self._drop(row["caption"], rng)

@@ -15,8 +15,8 @@ from byteedit.data.skipped import Skipped
 from byteedit.evaluation.figures import Figure, plain, ratio
 from byteedit.evaluation.human.agreement import ordinal_alpha, z_scores
 from byteedit.evaluation.human.answers import Answer, latest, passed, read_answers
-from byteedit.evaluation.human.preference import compare
 from byteedit.evaluation.human.studies import Question, Study
+from byteedit.evaluation.preference import compare
 
 __all__ = ["summarise", "trusted"]
 

@@ -1,16 +1,19 @@
 """What one output of PictureBench is worth: numbers for one case, each named once and for all.
 
-`score` gives a flat dictionary per case, so that two systems can be compared case by case later; intervals over cases
-are the business of `byteedit.evaluation.report`. Everything is measured on 8-bit pixels of the whole page. numpy only.
+`score` gives a flat dictionary per case, so that two systems can be compared case by case later; `summarise` makes
+figures of many. Everything is measured on 8-bit pixels of the whole page. numpy only.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
+from byteedit.evaluation.figures import Figure, mean, rate, ratio
 from byteedit.evaluation.judge import judge
 from byteedit.evaluation.picturebench import Case
 from byteedit.evaluation.scores.pixels import border_contrast, psnr
 
-__all__ = ["score"]
+__all__ = ["score", "summarise"]
 
 
 def score(case: Case, image: np.ndarray) -> dict:
@@ -51,3 +54,30 @@ def _against_wish(case: Case, image: np.ndarray) -> dict:
 def _against_truth(case: Case, image: np.ndarray) -> dict:
     measured = {"psnr": psnr(image, case.picture, case.mask)}
     return measured | ({"no_object": not judge(case, image).found} if case.task == "erasing" else {})
+
+
+def summarise(scores: Sequence[dict]) -> dict[str, Figure]:
+    """PictureBench's figures from the dictionaries of `score`: "editing.right", "erasing.psnr" and so on.
+
+    A figure of which no case was scored is left out.
+    """
+    edits, erased, extended = ([s for s in scores if s["task"] == t] for t in ("editing", "erasing", "outpainting"))
+    rates = {
+        "editing.right": [s["right"] for s in edits],
+        "editing.class": [s["class"] for s in edits],
+        "editing.colour": [s["colour"] for s in edits],
+        "editing.right_heldout": [s["right"] for s in edits if s["held_out"]],
+        "editing.right_seen": [s["right"] for s in edits if not s["held_out"]],
+        "erasing.no_object": [s["no_object"] for s in erased],
+        "outpainting.found": [s["right"] for s in extended if "right" in s],
+    }
+    means = {
+        "erasing.psnr": [s["psnr"] for s in erased],
+        "outpainting.psnr": [s["psnr"] for s in extended if "psnr" in s],
+    }
+    seams = {"editing.seam": edits, "erasing.seam": erased, "outpainting.seam": extended}
+    return (
+        {key: rate(values) for key, values in rates.items() if values}
+        | {key: mean(values) for key, values in means.items() if values}
+        | {key: ratio((s["seam"] for s in of), (s["seam_true"] for s in of)) for key, of in seams.items() if of}
+    )

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from byteedit.rewards import CLIPReward
-from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, evaluating, normalize, read
+from byteedit.rewards.pixels import read
+from byteedit.rewards.scoring import batches, evaluating
 
 __all__ = ["clip_features", "frechet_distance", "kernel_distance"]
 
@@ -21,10 +22,9 @@ def clip_features(reward: CLIPReward, pictures: Sequence, batch_size: int = 16) 
     """CLIP's embeddings of PIL images of any sizes, as long as they come."""
     size, rows = reward.model.config.vision_config.image_size, []
     with evaluating(reward):
-        for first in range(0, len(pictures), batch_size):
-            image = torch.stack([read(picture, size) for picture in pictures[first : first + batch_size]])
-            pixels = normalize(image.to(reward.device), CLIP_MEAN, CLIP_STD).to(reward.model.dtype)
-            rows.append(reward.model.get_image_features(pixels).pooler_output.double().cpu().numpy())  # (B, D)
+        for some in batches(pictures, batch_size):
+            image = torch.stack([read(picture, size) for picture in some]).to(reward.device)
+            rows.append(reward.see(image).double().cpu().numpy())  # (B, D)
     return np.concatenate(rows)
 
 

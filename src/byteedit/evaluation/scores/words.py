@@ -14,9 +14,10 @@ from PIL.Image import Resampling
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BlipForImageTextRetrieval
 
-from byteedit.image import resize, to_tensor
+from byteedit.image import normalize, resize, to_tensor
 from byteedit.reading import read_pictures
-from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, evaluating, normalize
+from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD
+from byteedit.rewards.scoring import evaluating
 
 __all__ = ["BLIPScore", "clip_forms"]
 
