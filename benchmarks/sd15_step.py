@@ -57,6 +57,8 @@ def build(sizes: dict) -> byteedit.ByteEditInpaintPipeline:
         tokenizer=CLIPTokenizer.from_pretrained(Path(byteedit.PICTUREBOOK) / "tokenizer"),
         unet=UNet2DConditionModel(**sizes["unet"]),
         scheduler=DDIMScheduler(clip_sample=False, set_alpha_to_one=False, **SCHEDULE),
+        safety_checker=None,
+        feature_extractor=None,
     )
 
 

@@ -10,14 +10,21 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
+    AutoPipelineForImage2Image,
     AutoPipelineForInpainting,
+    AutoPipelineForText2Image,
     DiffusionPipeline,
+    StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from diffusers.utils import logging
+from transformers import CLIPConfig, CLIPImageProcessor
 
 from byteedit import ByteEditInpaintPipeline
+from test_schedule import FAST, lora_of
 
 SAME = {"num_inference_steps": 2, "guidance_scale": 3.0, "output_type": "latent"}
 
@@ -44,6 +51,48 @@ def test_saved_folder_opens_as_our_class(pipe, folder, scene, opener):
     assert opened.config.num_inference_steps == 2
     assert opened.config.guidance_scale == 3.0
     assert torch.equal(latents(opened, scene), latents(pipe, scene))
+
+
+@pytest.mark.parametrize("opener", [ByteEditInpaintPipeline, DiffusionPipeline, AutoPipelineForInpainting])
+def test_a_safety_checker_may_be_left_out_or_be_another(parts, tmp_path, opener):
+    def checker():
+        vision = {"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1}
+        vision |= {"image_size": 16, "patch_size": 8}
+        return StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=8))
+
+    with_checker = parts() | {"safety_checker": checker(), "feature_extractor": CLIPImageProcessor()}
+    ByteEditInpaintPipeline(**with_checker).save_pretrained(tmp_path)
+    assert type(opener.from_pretrained(tmp_path).safety_checker) is StableDiffusionSafetyChecker
+    assert opener.from_pretrained(tmp_path, safety_checker=None).safety_checker is None
+    mine = checker()
+    assert opener.from_pretrained(tmp_path, safety_checker=mine).safety_checker is mine
+
+
+def test_a_checkpoint_is_saved_without_loras_in_it(pipe, tmp_path):
+    pipe.load_lora_weights(lora_of(tmp_path / "fast", FAST), adapter_name="fast")
+    pipe.fuse_lora()
+    with pytest.raises(ValueError, match=r"LoRAs are loaded \(fast\).* unload_lora_weights\(\) writes them into"):
+        pipe.save_pretrained(tmp_path / "checkpoint")
+    pipe.unload_lora_weights()
+    pipe.save_pretrained(tmp_path / "checkpoint")
+    assert ByteEditInpaintPipeline.from_pretrained(tmp_path / "checkpoint").schedule == FAST
+
+
+def test_other_tasks_open_what_stock_pipelines_do(parts, tmp_path):
+    pipe = ByteEditInpaintPipeline(**parts(4))
+    pipe.save_pretrained(tmp_path)
+    assert type(AutoPipelineForText2Image.from_pipe(pipe)) is StableDiffusionPipeline
+    assert type(AutoPipelineForText2Image.from_pretrained(tmp_path)) is StableDiffusionPipeline
+    assert type(AutoPipelineForImage2Image.from_pipe(pipe)) is StableDiffusionImg2ImgPipeline
+    stock = AutoPipelineForInpainting.from_pipe(StableDiffusionPipeline.from_pipe(pipe))
+    assert type(stock) is StableDiffusionInpaintPipeline
+
+
+def test_unets_of_the_first_versions_are_of_64_latents(parts):
+    given = parts()
+    given["unet"].register_to_config(sample_size=32, _diffusers_version="0.6.0")
+    pipe = ByteEditInpaintPipeline(**given)
+    assert pipe.native_size() == (64 * pipe.vae_scale_factor, 64 * pipe.vae_scale_factor)
 
 
 def test_saved_folder_opens_in_the_stock_pipeline(pipe, folder, scene, caplog):

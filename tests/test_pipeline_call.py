@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
+from diffusers.utils import logging
 
 from byteedit import ByteEditInpaintPipeline
 
@@ -87,6 +88,22 @@ def test_clip_skip(pipe, scene):
     ]
     assert torch.allclose(results[0], results[1], atol=1e-4)
     assert not torch.allclose(results[0], results[2], atol=1e-2)
+
+
+def test_layers_that_cannot_be_skipped_and_words_that_do_not_fit_are_said(pipe, scene, caplog):
+    for skip in (-1, 2, 1.5):
+        with pytest.raises(ValueError, match=r"clip_skip is .*; give a whole number from 0 to 1"):
+            pipe("a boat", *scene(), clip_skip=skip)
+    logging.enable_propagation()
+    pipe("a red boat " * 20, *scene(), clip_skip=1)
+    logging.disable_propagation()
+    assert any("was truncated: ['" in record.message for record in caplog.records)
+
+
+def test_what_is_no_generator_is_said(pipe, scene):
+    for wrong in (5, [5], (torch.Generator(),)):
+        with pytest.raises(ValueError, match=r"give torch\.Generator\(\)\.manual_seed\(0\), or a list"):
+            pipe("a boat", *scene(), generator=wrong)
 
 
 def test_embeddings_instead_of_words(pipe, scene):

@@ -9,6 +9,7 @@ import torch
 from diffusers import (
     AsymmetricAutoencoderKL,
     DiffusionPipeline,
+    DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     StableDiffusionInpaintPipeline,
     UniPCMultistepScheduler,
@@ -65,6 +66,20 @@ def test_an_ip_adapter_works_as_in_diffusers(parts, scene, adapter):
         assert torch.equal(ours, theirs)
     strong, off = results[ByteEditInpaintPipeline]
     assert (strong - off).abs().max() > 0.01
+
+
+def test_what_does_not_fit_an_ip_adapter_is_said(pipe, scene, adapter):
+    picture, mask = scene()
+    with pytest.raises(ValueError, match="No IP-Adapter is loaded for the `ip_adapter_image`"):
+        pipe("a boat", picture, mask, ip_adapter_image=picture)
+    pipe.load_ip_adapter(adapter, subfolder="models", weight_name="tiny.safetensors")
+    embeds = [torch.zeros(2, 1, 8)]
+    with pytest.raises(ValueError, match="An IP-Adapter is loaded, but no `ip_adapter_image`"):
+        pipe.erase(picture, mask)
+    with pytest.raises(ValueError, match="Both `ip_adapter_image` and `ip_adapter_image_embeds` came"):
+        pipe("a boat", picture, mask, ip_adapter_image=picture, ip_adapter_image_embeds=embeds)
+    with pytest.raises(ValueError, match="has to be a list of 3D or 4D tensors"):
+        pipe("a boat", picture, mask, ip_adapter_image_embeds=embeds[0])
 
 
 def test_an_asymmetric_autoencoder_sees_the_picture_and_its_mask(parts, scene):
@@ -157,6 +172,15 @@ def test_the_autoencoder_may_be_more_precise_than_the_rest(pipe, scene):
             output_type="np",
         ).images
         assert np.isfinite(result).all()
+
+
+@pytest.mark.parametrize("solver", [UniPCMultistepScheduler, DPMSolverMultistepScheduler])
+def test_a_flow_by_other_solvers_is_as_in_diffusers(parts, scene, solver):
+    flow = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+    ours = ByteEditInpaintPipeline(**parts(scheduler=solver(**flow)))
+    theirs = StableDiffusionInpaintPipeline(**parts(scheduler=solver(**flow)), requires_safety_checker=False)
+    made = [run(one, scene(), strength=0.6, **own) for one, own in ((ours, RAW), (theirs, {}))]
+    assert torch.equal(*made)
 
 
 def test_flow_matching_schedulers_run(pipe, scene):

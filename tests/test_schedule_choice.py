@@ -19,10 +19,12 @@ def fast(tmp_path):
     return lora_of(tmp_path / "fast", FAST)
 
 
-def test_of_two_loras_the_last_one_loaded_counts(pipe, fast, tmp_path):
+def test_of_two_loras_the_active_one_counts(pipe, fast, tmp_path):
     own, faster = pipe.schedule, Schedule.trained(4, 3, "masked", "trailing")
     pipe.load_lora_weights(fast, adapter_name="fast")
     pipe.load_lora_weights(lora_of(tmp_path / "plain"), adapter_name="plain")
+    assert pipe.get_active_adapters() == ["plain"] and pipe.schedule == own
+    pipe.set_adapters(["fast", "plain"])
     assert pipe.schedule == FAST
     pipe.load_lora_weights(lora_of(tmp_path / "faster", faster), adapter_name="faster")
     assert pipe.schedule == faster
@@ -56,6 +58,7 @@ def test_what_was_set_since_stays_where_the_same_lora_is_weighed_anew(pipe, fast
     pipe.load_lora_weights(fast, adapter_name="fast")
     pipe.load_lora_weights(lora_of(tmp_path / "plain"), adapter_name="plain")
     pipe.load_lora_weights(lora_of(tmp_path / "other"), adapter_name="other")
+    pipe.set_adapters(["fast", "plain"])
     pipe.follow(replace(pipe.schedule, guidance_scale=3.3))
     pipe.set_adapters(["fast", "plain"], [1.0, 0.5])
     pipe.delete_adapters("other")
@@ -63,14 +66,24 @@ def test_what_was_set_since_stays_where_the_same_lora_is_weighed_anew(pipe, fast
 
 
 def test_a_lora_that_is_hot_swapped_brings_its_schedule(pipe, fast, tmp_path):
-    faster = Schedule.trained(4, 3, "masked", "trailing")
+    own, faster = pipe.schedule, Schedule.trained(4, 3, "masked", "trailing")
     pipe.load_lora_weights(fast, adapter_name="fast")
     pipe.load_lora_weights(lora_of(tmp_path / "plain"), adapter_name="plain")
     pipe.load_lora_weights(lora_of(tmp_path / "faster", faster), adapter_name="fast", hotswap=True)
-    assert pipe.schedule == faster
-    pipe.set_adapters("plain")
+    assert pipe.schedule == own  # the plain one is active
     pipe.set_adapters("fast")
     assert pipe.schedule == faster
+    pipe.load_lora_weights(fast, "fast", True)
+    assert pipe.schedule == FAST
+
+
+def test_another_pipeline_of_the_same_parts_knows_their_loras_schedules(pipe, fast):
+    own = pipe.schedule
+    pipe.load_lora_weights(fast)
+    other = ByteEditInpaintPipeline.from_pipe(pipe)
+    assert other.schedule == FAST
+    other.unload_lora_weights()
+    assert other.schedule == own
 
 
 def test_a_lora_that_is_hot_swapped_for_one_without_a_schedule_leaves_none(pipe, fast, tmp_path):

@@ -115,7 +115,7 @@ def start(scheduler, noise: Tensor, timestep: Tensor | None = None, known: Tenso
 
 def noised(scheduler, known: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
     """Latents as noisy as a timestep (B,) or (1,), as the scheduler does it. (B, 4, h, w) twice -> (B, 4, h, w)."""
-    if is_flow(scheduler):
+    if hasattr(scheduler, "scale_noise"):  # flow matching's own; other solvers of a flow have `add_noise`, as all do
         return scheduler.scale_noise(known, timestep, noise)
     return scheduler.add_noise(known, noise, timestep)
 

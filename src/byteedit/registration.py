@@ -20,13 +20,15 @@ def name_class(diffusers) -> None:
     diffusers._class_to_module[NAME] = "byteedit"
 
 
-def name_task(auto_pipeline) -> None:
-    """List the pipeline among those for inpainting."""
+def name_tasks(auto_pipeline) -> None:
+    """List the pipeline among those for inpainting, and for its other tasks what opens the same checkpoints."""
     pipeline = importlib.import_module("byteedit.pipeline")
     auto_pipeline.AUTO_INPAINT_PIPELINES_MAPPING["byteedit"] = pipeline.ByteEditInpaintPipeline
+    for table in (auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING, auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING):
+        table["byteedit"] = table["stable-diffusion"]
 
 
-ENTRIES: dict[str, Callable] = {"diffusers": name_class, "diffusers.pipelines.auto_pipeline": name_task}
+ENTRIES: dict[str, Callable] = {"diffusers": name_class, "diffusers.pipelines.auto_pipeline": name_tasks}
 
 
 class AfterImport(MetaPathFinder):

@@ -95,11 +95,11 @@ def scaled(picture: Picture, size: tuple[int, int]) -> Picture:
     return Picture(pixels, source)
 
 
-def to_output(results: list, output_type: str):
-    """Results as diffusers gives them: "pil" a list, "np" (B, H, W, 3), "pt" (B, 3, H, W), both in [0, 1]."""
+def to_output(results: list, output_type: str, device: torch.device):
+    """Results as diffusers gives them: "pil" a list, "np" (B, H, W, 3), "pt" (B, 3, H, W) on `device`, in [0, 1]."""
     if output_type == "pil":
         return results
     if len({pixels.shape for pixels in results}) > 1:
         raise ValueError("Pictures of several sizes do not fit one array; ask for output_type='pil'.")
     stack = np.stack(results)
-    return stack if output_type == "np" else torch.from_numpy(stack).movedim(-1, 1).contiguous()
+    return stack if output_type == "np" else torch.from_numpy(stack).movedim(-1, 1).contiguous().to(device)

@@ -5,9 +5,10 @@ Each check raises a ValueError that says what came, what was expected and what t
 
 import difflib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import torch
 from diffusers import PNDMScheduler
 
 from byteedit.diffusion import hands_on
@@ -97,6 +98,33 @@ def check_prompts(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds
             )
 
 
+def check_adapter(unet, image, embeds) -> None:
+    """A picture to go by, or its embeddings, where the UNet has an IP-Adapter, and nothing where it has none."""
+    has = unet.encoder_hid_proj is not None and unet.config.encoder_hid_dim_type == "ip_image_proj"
+    if image is not None and embeds is not None:
+        raise ValueError("Both `ip_adapter_image` and `ip_adapter_image_embeds` came; leave one of them out.")
+    if has != (image is not None or embeds is not None):
+        what = "An IP-Adapter is loaded, but no" if has else "No IP-Adapter is loaded for the"
+        raise ValueError(f"{what} `ip_adapter_image`; give both, or `unload_ip_adapter()`.")
+    if embeds is not None and not (isinstance(embeds, list) and all(rows.ndim in (3, 4) for rows in embeds)):
+        raise ValueError("`ip_adapter_image_embeds` has to be a list of 3D or 4D tensors, one for each IP-Adapter.")
+
+
+def check_clip_skip(clip_skip, layers: int) -> None:
+    """As many layers of the text encoder as it can do without."""
+    if not isinstance(clip_skip, (int, np.integer)) or not 0 <= clip_skip < layers:
+        raise ValueError(f"clip_skip is {clip_skip!r}; give a whole number from 0 to {layers - 1}, of {layers} layers.")
+
+
+def check_no_loras(adapters: Mapping[str, Sequence[str]]) -> None:
+    """Nothing that would be written as layers which no checkpoint has."""
+    if names := sorted({name for names in adapters.values() for name in names}):
+        raise ValueError(
+            f"LoRAs are loaded ({', '.join(names)}), which a checkpoint has no place for; fuse_lora() and then"
+            " unload_lora_weights() writes them into the weights, unload_lora_weights() alone leaves them out."
+        )
+
+
 def check_tensor_inputs(names: Sequence[str] | None, known: Sequence[str]) -> None:
     """Only tensors that a callback can get."""
     if unknown := [name for name in names or () if name not in known]:
@@ -161,6 +189,9 @@ def check_batch(prompts: int, pictures: int, generator, images_per_prompt: int) 
     count = max(prompts, pictures)
     if not isinstance(images_per_prompt, (int, np.integer)) or images_per_prompt < 1:
         raise ValueError(f"num_images_per_prompt is {images_per_prompt!r}; give a whole number, 1 or more.")
+    generators = generator if isinstance(generator, list) else [generator]
+    if not all(isinstance(one, torch.Generator | None) for one in generators):
+        raise ValueError(f"generator is {generator!r}; give torch.Generator().manual_seed(0), or a list of generators.")
     if isinstance(generator, list) and len(generator) != count * images_per_prompt:
         raise ValueError(
             f"{len(generator)} generators came for a batch of {count * images_per_prompt}; give one for each."

@@ -30,7 +30,7 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPV
 
 from byteedit import diffusion
 from byteedit.pipeline import checks
-from byteedit.pipeline.loading import modernised, pickled_only
+from byteedit.pipeline.loading import enlarged, modernised, pickled_only
 from byteedit.pipeline.loras import Loras
 from byteedit.pipeline.outpaint import outpaint
 from byteedit.pipeline.stages import Stages
@@ -41,11 +41,11 @@ Images = PIL.Image.Image | np.ndarray | Tensor | Sequence[PIL.Image.Image] | Seq
 
 class ByteEditInpaintPipeline(
     Stages,
+    Loras,
     DiffusionPipeline,
     StableDiffusionMixin,
     TextualInversionLoaderMixin,
     IPAdapterMixin,
-    Loras,
     FromSingleFileMixin,
 ):
     """Edit, erase and outpaint pictures with a Stable-Diffusion-inpainting checkpoint (UNet of 9 channels, or 4).
@@ -80,8 +80,8 @@ class ByteEditInpaintPipeline(
         tokenizer: CLIPTokenizer,
         unet: UNet2DConditionModel,
         scheduler: KarrasDiffusionSchedulers,
-        safety_checker: StableDiffusionSafetyChecker | None = None,
-        feature_extractor: CLIPImageProcessor | None = None,
+        safety_checker: StableDiffusionSafetyChecker | None,  # no default: what `from_pretrained` gets goes by that
+        feature_extractor: CLIPImageProcessor | None,
         image_encoder: CLIPVisionModelWithProjection | None = None,
         requires_safety_checker: bool = False,
         num_inference_steps: int = 50,
@@ -97,7 +97,7 @@ class ByteEditInpaintPipeline(
             vae=vae,
             text_encoder=text_encoder,
             tokenizer=tokenizer,
-            unet=unet,
+            unet=enlarged(unet),
             scheduler=modernised(scheduler),
             safety_checker=safety_checker,
             feature_extractor=feature_extractor,
@@ -134,11 +134,13 @@ class ByteEditInpaintPipeline(
             )
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
-    def save_pretrained(self, save_directory: str | os.PathLike, safe_serialization: bool = True, **kwargs) -> None:
-        """Save all parts in diffusers layout, always as `.safetensors`: pickles are neither written nor read."""
+    def save_pretrained(self, save_directory, safe_serialization: bool = True, variant: str | None = None, **kwargs):
+        """Save all parts in diffusers layout, always as `.safetensors`: pickles are neither written nor read. Raises
+        ValueError while LoRAs are loaded, which the layout has no place for."""
+        checks.check_no_loras(self.get_list_adapters())
         if not safe_serialization:
             warnings.warn("safe_serialization=False is not followed: weights are saved as .safetensors.", stacklevel=2)
-        super().save_pretrained(save_directory, safe_serialization=True, **kwargs)
+        super().save_pretrained(save_directory, safe_serialization=True, variant=variant, **kwargs)
 
     @classmethod
     def from_single_file(cls, pretrained_model_link_or_path: str | os.PathLike, **kwargs):

@@ -1,4 +1,4 @@
-"""What loading looks at before diffusers does: weights that are pickled, schedulers that are outdated."""
+"""What loading looks at before diffusers does: weights that are pickled, configs that are outdated."""
 
 import json
 from collections.abc import Container
@@ -15,6 +15,15 @@ def pickled_only(folder: Path, passed: Container[str]) -> bool:
     named = json.loads(index.read_text()) if index.is_file() else {}
     parts = [folder / name for name, value in named.items() if isinstance(value, list) and name not in passed]
     return any([*part.glob("*.bin")] and not [*part.glob("*.safetensors")] for part in parts)
+
+
+def enlarged(unet):
+    """The UNet, of 64 latents a side where its config is from before that was written down, as in diffusers."""
+    if unet is not None and isinstance(unet.config.sample_size, int) and unet.config.sample_size < 64:
+        written = unet.config.get("_diffusers_version", "1.0").split(".")
+        if (int(written[0]), int(written[1])) < (0, 9):
+            unet._internal_dict = FrozenDict({**unet.config, "sample_size": 64})
+    return unet
 
 
 def modernised(scheduler):

@@ -36,27 +36,39 @@ class Loras(StableDiffusionLoraLoaderMixin):
         if spacing not in (None, self.scheduler.config.get("timestep_spacing")):
             self.scheduler = self.scheduler.from_config(self.scheduler.config, timestep_spacing=spacing)
 
-    def load_lora_weights(self, pretrained_model_name_or_path_or_dict, adapter_name: str | None = None, **kwargs):
+    @classmethod
+    def from_pipe(cls, pipeline, **kwargs):
+        """As diffusers does it; the schedules of LoRAs that the parts carry go over with them."""
+        made = super().from_pipe(pipeline, **kwargs)
+        if isinstance(pipeline, Loras):
+            made._before_loras, made._schedules = pipeline._before_loras, pipeline._schedules
+            made._followed = pipeline._followed
+        return made
+
+    def load_lora_weights(
+        self,
+        pretrained_model_name_or_path_or_dict,
+        adapter_name: str | None = None,
+        hotswap: bool = False,
+        **kwargs,
+    ):
         """Load a LoRA as diffusers does, and take its schedule for the pipeline's own where it carries one.
 
-        Of several LoRAs with a schedule the last one loaded counts, or the last that `set_adapters` names, whatever
-        their weights. Raises ValueError, before anything is loaded, where a schedule makes no sense.
+        Of several LoRAs the active ones are asked for theirs, as by `set_adapters`: diffusers makes the last one that
+        is loaded the only active one. Raises ValueError, before anything is loaded, where a schedule makes no sense.
         """
         source, schedule = pretrained_model_name_or_path_or_dict, None
         if not isinstance(source, dict):
             schedule = Schedule.of_lora(self.lora_state_dict(source, return_lora_metadata=True, **kwargs)[2])
         before = self._adapters()
-        super().load_lora_weights(source, adapter_name, **kwargs)
+        super().load_lora_weights(source, adapter_name, hotswap=hotswap, **kwargs)
         names = self._adapters() - before or {adapter_name}  # one that is hot-swapped has the other's
         self._schedules = {name: its for name, its in self._schedules.items() if name not in names}
-        if schedule is None:
-            self._leave_what_is_gone()
-            return
-        checks.check_solver(schedule, self.scheduler)
-        self._before_loras = self._before_loras or (self.schedule, frozenset(self.fused_loras))
-        self._schedules |= dict.fromkeys(names, schedule)
-        self._followed = schedule
-        self.follow(schedule)
+        if schedule is not None:
+            checks.check_solver(schedule, self.scheduler)
+            self._before_loras = self._before_loras or (self.schedule, frozenset(self.fused_loras))
+            self._schedules |= dict.fromkeys(names, schedule)
+        self._follow_last(self.get_active_adapters())
 
     def set_adapters(self, adapter_names: list[str] | str, adapter_weights=None) -> None:
         """As diffusers does it; the schedule is that of the last one named that has one, else that before all LoRAs."""
@@ -69,23 +81,18 @@ class Loras(StableDiffusionLoraLoaderMixin):
         self._set_back()
 
     def delete_adapters(self, adapter_names: list[str] | str) -> None:
-        """As diffusers does it; where the schedule goes with its LoRA, the active ones are asked for theirs."""
+        """As diffusers does it; the LoRAs that are active then are asked for their schedule."""
         super().delete_adapters(adapter_names)
         left = self._adapters()
         self._schedules = {name: its for name, its in self._schedules.items() if name in left}
         if left:
-            self._leave_what_is_gone()
+            self._follow_last(self.get_active_adapters())
         else:
             self._set_back()
 
     def _adapters(self) -> set[str]:
         """The names of all LoRAs that are loaded."""
         return {name for names in self.get_list_adapters().values() for name in names}
-
-    def _leave_what_is_gone(self) -> None:
-        """Where the schedule that counts is no LoRA's any longer, ask the active ones for theirs."""
-        if self._followed not in (None, *self._schedules.values()):
-            self._follow_last([name for name in self.get_active_adapters() if name in self._schedules])
 
     def _follow_last(self, names: list[str]) -> None:
         """Follow the last of some LoRAs that has a schedule, unless it is followed already."""

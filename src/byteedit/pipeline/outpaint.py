@@ -49,7 +49,8 @@ def outpaint(pipe, image, sides: Sides, target, aspect_ratio, anchor: str, promp
     unsafe = fill(pipe, canvases, pictures[0].size, sides, kwargs)
     if output_type != "pil":
         known = [picture for picture in given for _ in range(each)]
-        canvases = to_output(list(map(unrounded, canvases, known, repeat(sides))), output_type)
+        floats = list(map(unrounded, canvases, known, repeat(sides)))
+        canvases = to_output(floats, output_type, pipe._execution_device)
     return StableDiffusionPipelineOutput(canvases, unsafe) if return_dict else (canvases, unsafe)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import torch
 from diffusers import AsymmetricAutoencoderKL, DiffusionPipeline
-from diffusers.utils import scale_lora_layers, unscale_lora_layers
+from diffusers.utils import logging, scale_lora_layers, unscale_lora_layers
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
@@ -25,6 +25,8 @@ from byteedit.pipeline.observer import call_back
 from byteedit.pipeline.words import Words
 from byteedit.reading import read_masks, read_pictures
 from byteedit.schedule import Schedule
+
+logger = logging.get_logger(__name__)
 
 HOOKS = {"_hf_hook", "_diffusers_hook"}  # what accelerate and diffusers hang on modules that they move
 
@@ -71,6 +73,7 @@ class Stages:
 
     def _encode_words(self, words: Words, each: int, adapters: dict[str, Any]) -> dict[str, Any]:
         """The condition's fields that come from words and from pictures to go by (IP-Adapter)."""
+        checks.check_adapter(self.unet, *adapters.values())
         adapted = any(value is not None for value in adapters.values())
         self._guided = self.unet.config.time_cond_proj_dim is None and (adapted or words.guide)
         kwargs, device, guided = self.cross_attention_kwargs, self._execution_device, self.do_classifier_free_guidance
@@ -95,9 +98,14 @@ class Stages:
 
     def _skip_layers(self, prompt: list[str]) -> Tensor:
         """Text embeddings (P, L, D) `clip_skip` layers before the last; diffusers 0.42 cannot with transformers 5."""
+        checks.check_clip_skip(self.clip_skip, self.text_encoder.config.num_hidden_layers)
         prompt = self.maybe_convert_prompt(prompt, self.tokenizer)
         length = self.tokenizer.model_max_length
         tokens = self.tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        whole = self.tokenizer(prompt, padding="longest", return_tensors="pt").input_ids
+        if whole.shape[1] > length:
+            left_out = self.tokenizer.batch_decode(whole[:, length - 1 : -1])
+            logger.warning(f"CLIP can only handle {length} tokens; this part of the prompt was truncated: {left_out}")
         scale = (self.cross_attention_kwargs or {}).get("scale", 1.0)  # of LoRAs, as diffusers' encode_prompt has it
         scale_lora_layers(self.text_encoder, scale)
         layers = self.text_encoder(tokens.input_ids.to(self._execution_device), output_hidden_states=True).hidden_states
@@ -172,9 +180,8 @@ class Stages:
             return self.image_processor.postprocess(decoded, output_type, shown), unsafe
         for row in np.flatnonzero(unsafe or []):
             decoded[row] = -1  # black
-        return to_output(
-            canvas.finish(decoded, composite, self.vae_scale_factor, output_type == "pil"), output_type
-        ), unsafe
+        images = canvas.finish(decoded, composite, self.vae_scale_factor, output_type == "pil")
+        return to_output(images, output_type, latents.device), unsafe
 
     def _decoder_condition(self, canvas: Canvas, latents: Tensor) -> dict[str, Tensor]:
         """What an asymmetric autoencoder's decoder sees beside the latents: the picture and its mask."""
