@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import mean, rate, ratio
-from byteedit.evaluation.picturebench import COUNT, TASKS, cases
+from byteedit.evaluation.picturebench import COUNT, cases
 from byteedit.evaluation.report.sheet import contact_sheet
 from byteedit.evaluation.scores import border_contrast, psnr, score, summarise
 from byteedit.picturebook import BACKGROUNDS, PAGE, held_out, scene
@@ -222,7 +223,7 @@ def test_some_cases_alone_are_not_recorded(story):
 def test_only_what_is_asked_for_is_recorded(story, recorded, monkeypatch):
     written = []
     monkeypatch.setattr(story, "evaluate", lambda *_, **__: [])
-    monkeypatch.setattr(story, "figures", lambda _: {})
+    monkeypatch.setattr(story, "summarise", lambda _: {})
     monkeypatch.setattr(story, "file", lambda prefix, _: written.append(prefix))
     monkeypatch.setattr(story, "sheets", lambda _, folder: written.append(folder.name))
     story.main(story.Settings(name="mine", record=recorded))

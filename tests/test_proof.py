@@ -10,7 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from byteedit.evaluation.picturebench import TASKS, cases
+from byteedit.evaluation import TASKS
+from byteedit.evaluation.picturebench import cases
 from byteedit.training.boost import PeflSettings
 from byteedit.training.phases import FastSettings
 from byteedit.training.settings import read

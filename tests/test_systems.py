@@ -12,6 +12,7 @@ from diffusers import DDIMScheduler, StableDiffusionInpaintPipeline
 from diffusers.utils import logging
 from PIL import Image
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.benchmarks import EditCase, asking, open_benchmark
 from byteedit.evaluation.naming import parse
 from byteedit.evaluation.picturebench import cases
@@ -64,7 +65,7 @@ def outside(case, image) -> np.ndarray:
 
 def test_ours_is_what_answers_gives_on_picturebench(model, pipe):
     system = open_system(f"byteedit:{model},steps=1,guidance_scale=1.5")
-    for task in ("editing", "erasing", "outpainting"):
+    for task in TASKS:
         [found] = open_benchmark(f"picturebench,task={task},number=1")
         [expected] = answers(pipe, cases(task)[:1], num_inference_steps=1, guidance_scale=1.5)
         assert np.array_equal(answer_to(system, found), expected)

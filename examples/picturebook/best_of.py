@@ -18,9 +18,9 @@ from accelerate import PartialState
 from PIL import Image
 
 import byteedit
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.duels import win_rates
 from byteedit.evaluation.marks import Marks, quality
-from byteedit.evaluation.picturebench import TASKS
 from byteedit.rewards.opening import open_reward
 
 sys.path.append(str(Path(__file__).parent))

@@ -27,10 +27,11 @@ from tqdm import tqdm
 import byteedit
 from byteedit.data.shards import claim
 from byteedit.diffusion import decode, encode_image
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.duels import win_rates
 from byteedit.evaluation.figures import Figure
 from byteedit.evaluation.marks import marks
-from byteedit.evaluation.picturebench import TASKS, Case, cases
+from byteedit.evaluation.picturebench import Case, cases
 from byteedit.evaluation.report.sheet import contact_sheet
 from byteedit.evaluation.scores import score, summarise
 from byteedit.evaluation.systems import answers

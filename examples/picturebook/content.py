@@ -21,7 +21,8 @@ from PIL import Image
 import byteedit
 from byteedit.data.preferences import COHERENCE
 from byteedit.data.shards import build_shards, claim
-from byteedit.evaluation.picturebench import TASKS, Case, cases
+from byteedit.evaluation import TASKS
+from byteedit.evaluation.picturebench import Case, cases
 from byteedit.picturebook import PAGE
 
 COUNTS = {"train": (720, 120, 480), "validation": (36, 6, 24)}

@@ -19,9 +19,10 @@ import tyro
 from PIL import Image
 from tqdm import tqdm
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import Figure, rate
 from byteedit.evaluation.judge import edit_right, object_found
-from byteedit.evaluation.picturebench import TASKS, Case, cases
+from byteedit.evaluation.picturebench import Case, cases
 from byteedit.evaluation.report.sheet import contact_sheet
 from byteedit.evaluation.scores import score, summarise
 from byteedit.evaluation.trials import TRUE, WRONG

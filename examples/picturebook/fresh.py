@@ -20,8 +20,9 @@ from PIL import Image
 
 from byteedit.data.preferences import COHERENCE
 from byteedit.data.shards import to_dataset
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import Figure, mean
-from byteedit.evaluation.picturebench import TASKS, Case, cases
+from byteedit.evaluation.picturebench import Case, cases
 from byteedit.rewards import CoherenceReward
 from byteedit.training.loop import begin
 from byteedit.training.reward import RewardSettings, fit

@@ -12,8 +12,9 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.marks import marks, quality
-from byteedit.evaluation.picturebench import TASKS, cases
+from byteedit.evaluation.picturebench import cases
 from byteedit.evaluation.scores import score
 from byteedit.evaluation.systems import answers
 from byteedit.training.boost import PeflSettings

@@ -32,7 +32,8 @@ class Demo(Command):
         from tqdm import tqdm
 
         from byteedit.commands.opening import add_loras, default_loras, open_pipeline
-        from byteedit.evaluation.picturebench import TASKS, cases
+        from byteedit.evaluation import TASKS
+        from byteedit.evaluation.picturebench import cases
         from byteedit.evaluation.scores import psnr
         from byteedit.evaluation.systems import answers
         from byteedit.files import make_writable

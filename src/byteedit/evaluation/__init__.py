@@ -2,3 +2,6 @@
 
 Nothing here trains, and no training code may import it: a judge that was trained against is no judge.
 """
+
+TASKS = ("editing", "erasing", "outpainting")
+"""What an inpainting model is asked for, as the paper has it."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import Figure, mean, ratio
 from byteedit.evaluation.marks import SAME
-from byteedit.evaluation.picturebench import TASKS
 
 __all__ = ["verdict", "win_rate", "win_rates", "worth"]
 

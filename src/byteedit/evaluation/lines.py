@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import Figure, mean, rate, ratio
-from byteedit.evaluation.picturebench import TASKS
 from byteedit.files import write_atomically
 
 __all__ = ["Line", "figures_of", "folder_of", "read_lines", "summarise", "write_lines"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from byteedit.evaluation.judge import RIM, STRENGTH, Page, Verdict, judge, wrongness
 from byteedit.evaluation.picturebench import Case
-from byteedit.evaluation.scores import border_contrast
+from byteedit.evaluation.scores.pixels import border_contrast
 from byteedit.masks import dilate
 from byteedit.picturebook import COLOURS, Thing
 from byteedit.picturebook.sprites import sprite

@@ -17,12 +17,12 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 from byteedit import masks
+from byteedit.evaluation import TASKS
 from byteedit.masks import Box
 from byteedit.picturebook import AIRBORNE, BACKGROUNDS, COLOURS, KINDS, PAGE, SIZES, Scene, Thing, held_out, scene
 
-__all__ = ["COUNT", "TASKS", "Case", "cases"]
+__all__ = ["COUNT", "Case", "cases"]
 
-TASKS = ("editing", "erasing", "outpainting")
 COUNT = 240  # cases a task
 FIRST_SEED = {"editing": 0, "erasing": 100_000, "outpainting": 200_000}
 FIRST_NOISE = {"test": 0, "validation": 50_000, "train": 1_000_000}

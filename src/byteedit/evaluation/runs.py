@@ -19,13 +19,13 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.benchmarks import EditCase, asking, describe, open_benchmark
 from byteedit.evaluation.benchmarks.case import open_picture
 from byteedit.evaluation.benchmarks.picturebench import PictureBenchCase
 from byteedit.evaluation.figures import Figure, plain
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines, write_lines
 from byteedit.evaluation.naming import check_named, labelled, parse
-from byteedit.evaluation.picturebench import TASKS
 from byteedit.evaluation.run_folder import RUN, claim, claim_names, owned, write_json
 from byteedit.evaluation.scores.opening import SCORES, open_score
 from byteedit.evaluation.scores.views import Score

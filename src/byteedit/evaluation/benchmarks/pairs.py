@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.benchmarks.case import EditCase, open_mask, open_picture
 from byteedit.masks import KINDS
 
@@ -145,8 +146,8 @@ def _check(name: str, row: dict[str, Any], task: str, prompts: dict[str, str], k
         raise ValueError(f"{name} has no image; its columns are {', '.join(row)}.")
     if "mask" not in row and kind == "none":
         raise ValueError(f"{name} has no mask; name one in its metadata, or have masks drawn: mask=square.")
-    if task not in ("editing", "erasing", "outpainting"):
-        raise ValueError(f"{name} has the task {task!r}; it is one of editing, erasing, outpainting.")
+    if task not in TASKS:
+        raise ValueError(f"{name} has the task {task!r}; it is one of {', '.join(TASKS)}.")
     if task == "editing" and not prompts:
         raise ValueError(f"{name} is an edit without a prompt; give it one, or the task erasing.")
 

@@ -9,8 +9,9 @@ from functools import partial
 
 import numpy as np
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.benchmarks.case import GREY, EditCase
-from byteedit.evaluation.picturebench import TASKS, Case, cases
+from byteedit.evaluation.picturebench import Case, cases
 from byteedit.picturebook import SPLITS
 
 __all__ = ["PictureBenchCase", "read_picturebench"]

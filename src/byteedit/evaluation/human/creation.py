@@ -17,9 +17,9 @@ import PIL.Image
 from numpy.random import Generator
 
 from byteedit.data.images import Unusable, open_image, store
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.human.planning import Shown, deal, draft, number, spoil
 from byteedit.evaluation.human.studies import DAMAGED, Question, Study, StudySettings, open_study, write_study
-from byteedit.evaluation.picturebench import TASKS
 from byteedit.files import png
 
 __all__ = ["StudyCase", "create_study", "damage", "read_cases"]

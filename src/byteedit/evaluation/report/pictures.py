@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Resampling
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.benchmarks import EditCase, asking, open_benchmark
 from byteedit.evaluation.benchmarks.case import open_picture
-from byteedit.evaluation.picturebench import TASKS
 from byteedit.evaluation.report.reading import Entry, Run
 from byteedit.evaluation.report.sheet import TINT
 from byteedit.evaluation.report.tables import LOWER

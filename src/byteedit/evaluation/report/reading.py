@@ -13,12 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import Figure
 from byteedit.evaluation.human.studies import open_study
 from byteedit.evaluation.human.summary import summarise
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines
 from byteedit.evaluation.naming import parse, short_names
-from byteedit.evaluation.picturebench import TASKS
 
 __all__ = ["JUDGED", "Entry", "Run", "holding", "named", "paired", "read_run", "read_studies", "told_apart"]
 

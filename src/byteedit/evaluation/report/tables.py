@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.duels import verdict, win_rate, win_rates
 from byteedit.evaluation.figures import Figure
-from byteedit.evaluation.picturebench import TASKS
 from byteedit.evaluation.preference import compare
 from byteedit.evaluation.report.published import AXES
 from byteedit.evaluation.report.reading import JUDGED, Entry, Run, holding, named, paired

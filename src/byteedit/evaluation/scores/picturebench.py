@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import Figure, mean, rate, ratio
 from byteedit.evaluation.judge import judge
 from byteedit.evaluation.picturebench import Case
@@ -61,7 +62,7 @@ def summarise(scores: Sequence[dict]) -> dict[str, Figure]:
 
     A figure of which no case was scored is left out.
     """
-    edits, erased, extended = ([s for s in scores if s["task"] == t] for t in ("editing", "erasing", "outpainting"))
+    edits, erased, extended = ([s for s in scores if s["task"] == t] for t in TASKS)
     rates = {
         "editing.right": [s["right"] for s in edits],
         "editing.class": [s["class"] for s in edits],

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from byteedit.evaluation import TASKS
 from byteedit.evaluation.benchmarks.case import EditCase
-from byteedit.evaluation.picturebench import TASKS
 
 __all__ = ["System", "answer_to"]
 
