@@ -61,6 +61,10 @@ def test_what_all_phases_share_is_not_a_phases_to_change(settings, name, value):
         ({"phases": [SHORT | {"phases": []}]}, "phase short has phases, which is not a phase's to say"),
         ({"phases": [SHORT, SHORTER | {"clip": 0}]}, "clip is 0.0; give a norm above 0"),
         ({"accumulate": 0}, "accumulate is 0; give 1 or more"),
+        ({"phases": ["fast8"]}, "phases has 'fast8'; a phase is its name and settings"),
+        ({"phases": [SHORT | {"name": 8}]}, r"phases are called \[8\]; give each a name of its own"),
+        ({"r1_gamma": -1}, "r1_gamma is -1; give 0 or more"),
+        ({"adversarial_weight": -1.0}, "adversarial_weight is -1.0; give 0 or more"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_before_anything_is_trained(settings, changes, words):

@@ -11,8 +11,8 @@ from byteedit.training.base import open_base
 from byteedit.training.boost import open_rewards, spaced
 from byteedit.training.loop import begin
 from byteedit.training.run import train_pefl
-from test_boost import lora_of, settings  # noqa: F401
-from toy_training import equal, lines
+from test_boost import lora_of, run, settings, watched  # noqa: F401
+from toy_training import equal, lines, reset
 
 
 def test_what_a_lora_recommends_can_be_chosen_when_it_is_learnt(settings):  # noqa: F811
@@ -86,3 +86,21 @@ def test_whole_rollouts_draw_no_steps(settings):  # noqa: F811
     for drawn in ({"points": 2}, {"point_weights": (1.0, 2.0)}):
         with pytest.raises(ValueError, match="grad_steps is 4, so whole rollouts are judged and no step t' is drawn"):
             replace(settings, grad_steps=4, **drawn)
+
+
+def test_a_reward_that_no_held_out_row_asks_is_said_before_the_first_step(settings):  # noqa: F811
+    with pytest.raises(ValueError, match="No row that is held out has a prompt, without which pretty says nothing"):
+        run(watched(settings, prompted=("pretty",), drop_prompt=1.0, mask_probs={"square": 1}))
+    assert not (settings.output / "checkpoints").exists()
+
+
+def test_a_schedule_that_is_not_gone_on_with_is_said(settings, caplog):  # noqa: F811
+    run(replace(settings, recommends={"guidance_scale": 2.0, "noise_scale": 0.9}))
+    reset()
+    tuned = {"tuned": str(settings.output / "lora"), "output": settings.output.with_name("on")}
+    for changes, said in (({"recommends": {"guidance_scale": 2.0}}, False), ({}, True)):
+        caplog.clear()
+        run(replace(settings, **tuned, **changes))
+        reset()
+        tuned["output"] = settings.output.with_name("again")
+        assert ("is made for guidance 2 and noise 0.9, which is not gone on with" in caplog.text) is said

@@ -12,6 +12,7 @@ from torch.utils.data import default_collate
 
 from byteedit.cli import main
 from byteedit.data import preferences
+from byteedit.data.sources import find_files
 from byteedit.rewards import CoherenceReward
 from byteedit.training.augment import Augmentation
 from byteedit.training.loop import begin
@@ -60,6 +61,17 @@ def test_the_command_says_so_too(tmp_path, capsys):
     said = " ".join(capsys.readouterr().err.split())
     assert "pairs.parquet gives the same rows for every split" in said
     assert not (tmp_path / "run" / "reward").exists()
+
+
+def test_a_file_is_not_of_two_splits(tmp_path):
+    """Where no file is named for a split, all are of train; where one is, it alone."""
+    for name in ("pairs", "dev"):
+        aesthetic_rows(4).to_parquet(tmp_path / f"{name}.parquet")
+    settings = settings_for(tmp_path / "out", "aesthetic", data=str(tmp_path), held_out="dev")
+    with pytest.raises(ValueError, match=r"dev\.parquet is of the split dev and of train, too"):
+        open_splits(begin(settings, cpu=True), settings)
+    (tmp_path / "train.jsonl").write_text("")
+    assert find_files(tmp_path, "train") == [tmp_path / "train.jsonl"]
 
 
 def test_one_split_may_be_asked_for_twice_and_two_are_two(tmp_path):

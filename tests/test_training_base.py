@@ -16,20 +16,25 @@ from diffusers import (
     PNDMScheduler,
     UniPCMultistepScheduler,
 )
+from PIL import Image
 
 import byteedit
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.edits import open_edits
 from byteedit.data.skipped import Skipped
+from byteedit.training.adapters import LoraSettings, add_lora
 from byteedit.training.base import (
     TuneSettings,
     encode_text,
     make_items,
     open_base,
+    open_held_out,
     rollout_scheduler,
     training_scheduler,
     write,
 )
+from byteedit.training.settings import read
+from byteedit.training.sft import InpaintSettings
 
 
 def settings_for(**changes):
@@ -164,11 +169,40 @@ def test_a_flow_whose_steps_depend_on_those_before_is_refused(flow):
         ({"warmup": -1}, "warmup is -1; give 0 or more"),
         ({"workers": -1}, "workers is -1; give 0 or more"),
         ({"ema_decay": 1.0}, "ema_decay is 1.0; give a rate below 1"),
+        ({"betas": [0.9]}, r"betas is \(0.9,\); give the two decay rates"),
+        ({"held_out_rows": -1}, "held_out_rows is -1; give 1 or more"),
     ],
 )
 def test_what_no_setting_can_be_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
         settings_for(**change)
+
+
+def test_what_yaml_has_a_word_for_is_what_is_meant(tmp_path):
+    (tmp_path / "preset.yaml").write_text("base: picturebook\ndata: pages\nsteps: 1\nbatch_size: 1\nlr: 1\noutput: out")
+    settings = read(InpaintSettings, tmp_path / "preset.yaml", ["mixed_precision=no", "held_out="])
+    assert (settings.mixed_precision, settings.held_out) == ("no", "")
+
+
+@pytest.mark.parametrize("files", [("mine.jsonl", "val.jsonl"), ("a.png", "val/b.png")])
+def test_rows_that_are_learnt_are_not_held_out(pipe, tmp_path, files):
+    for name in files:
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32)).save(path.with_suffix(".png"))
+        path.with_suffix(".txt").write_text("a boat")
+        if path.suffix == ".jsonl":
+            path.write_text(json.dumps({"image": str(path.with_suffix(".png")), "caption": "a boat"}) + "\n")
+    settings = settings_for(data=str(tmp_path / "data"), held_out=f"{tmp_path / 'data'}:val")
+    with pytest.raises(ValueError, match=r"val.* is of .*:val, and of .*data, too, so it would not be held out"):
+        open_held_out(pipe, settings, Skipped())
+    other = settings_for(data=f"{tmp_path / 'data'}:val", held_out=f"{tmp_path / 'data'}:val")
+    assert open_held_out(pipe, other, Skipped())
+
+
+def test_a_target_that_no_layer_has_is_said(pipe):
+    with pytest.raises(ValueError, match="targets has to_kk, and no layer's name ends so"):
+        add_lora(pipe.unet, LoraSettings(rank=2, targets=("to_q", "to_kk")))
 
 
 def test_rows_cannot_lose_their_prompt_three_times(pipe):

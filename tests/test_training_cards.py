@@ -1,5 +1,8 @@
 """What a model card says of a training: what it began with, how long it was, and whose numbers they are."""
 
+import json
+from shutil import rmtree
+
 import pytest
 
 from byteedit.training.cards import describe
@@ -58,3 +61,15 @@ def test_a_card_says_how_much_was_learnt(tmp_path):
 def test_a_card_says_which_pictures_its_numbers_are_of(tmp_path, held_out, measures, words):
     card = card_of(InpaintSettings(output=tmp_path, held_out=held_out, **COMMON), measures)
     assert f"| data | {words} |" in card
+
+
+def test_a_card_tells_the_steps_that_were_taken_and_whose_weights_are_kept(tmp_path):
+    settings = InpaintSettings(output=tmp_path, **COMMON)
+    for step, best in ((4, None), (6, 2)):
+        checkpoint = tmp_path / "checkpoints" / f"step-{step:08}"
+        checkpoint.mkdir(parents=True)
+        progress = {"step": step, "seconds": 1.0, "best": best and 0.5, "best_step": best or 0, "stale": 2}
+        (checkpoint / "run.json").write_text(json.dumps({"progress": progress, "course": {}}))
+        card = card_of(settings, {})
+        assert f"| steps | {step} |" in card and ("| weights of step | 2 |" in card) is bool(best)
+        rmtree(settings.written)

@@ -1,5 +1,6 @@
 """Rewards are trained end to end: they learn, are written and standardised, alike on one process and on two."""
 
+import io
 import json
 import os
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from datasets import concatenate_datasets
+from PIL import Image
 
+from byteedit.files import png
 from byteedit.rewards import PreferenceReward
 from byteedit.training.cards import describe_reward
 from byteedit.training.loop import begin
@@ -102,9 +105,30 @@ def test_the_loss_that_is_told_in_the_end_is_that_of_the_log(tokenizer, tmp_path
 
 def test_a_measure_that_does_not_exist_is_refused_before_the_first_step(tmp_path):
     settings = settings_for(tmp_path, "coherence", watch="pair_accuracy")
-    with pytest.raises(ValueError, match="watch is 'pair_accuracy'; the validation measures pixel_auc, loss"):
+    with pytest.raises(
+        ValueError, match="watch is 'pair_accuracy'; the validation measures pixel_auc, of which higher is better"
+    ):
         fit(begin(settings, cpu=True), coherence(), coherence_rows(8), coherence_rows(4), settings)
     assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_what_falls_where_it_gets_better_is_not_watched(tokenizer, tmp_path):
+    settings = settings_for(tmp_path, "aesthetic", watch="loss")
+    with pytest.raises(ValueError, match="watch is 'loss'; the validation measures pair_accuracy, of which"):
+        fit(begin(settings, cpu=True), preference(tokenizer), aesthetic_rows(8), aesthetic_rows(4), settings)
+
+
+def test_held_out_pictures_that_cannot_be_measured_together_are_said(tmp_path):
+    rows, kinds = coherence_rows(4), concatenate_datasets([coherence_rows(2), coherence_rows(2, size=24)])
+    size = Image.open(io.BytesIO(rows[0]["image"]["bytes"])).size
+    real = rows.map(lambda row: {"mask": {"bytes": png(Image.new("L", size)), "path": None}})
+    for number, (unseen, words) in enumerate(
+        [(kinds, "are of several sizes; set crop"), (real, "pixel_auc needs some of both")]
+    ):
+        settings = settings_for(tmp_path / str(number), "coherence", steps=2, batch_size=1, checkpoint_every=50)
+        with pytest.raises(ValueError, match=words):
+            fit(begin(settings, cpu=True), coherence(), rows, unseen, settings)
+        assert (tmp_path / str(number) / "checkpoints" / "step-00000002").is_dir()  # what was learnt is kept
 
 
 def test_pictures_of_several_sizes_are_said_and_cut_where_that_is_asked(tmp_path):

@@ -178,3 +178,58 @@ def test_weights_of_a_compiled_model_are_kept_by_their_own_names(tmp_path, monke
     assert compiled.keys() == plainly.keys()
     for name, value in plainly.items():
         torch.testing.assert_close(compiled[name], value)
+
+
+def test_what_was_learnt_is_kept_where_a_validation_fails(tmp_path):
+    """The run goes on with the validation that failed, and ends as one in which none did."""
+
+    def mark(model):
+        if next(fails):
+            raise ConnectionError("the judge is away")
+        return drawn(model)
+
+    whole, parts = (
+        settings_for(tmp_path / name, ema_decay=0.9, validate_every=8, watch="up") for name in ("whole", "parts")
+    )
+    weights, fails = run(whole, validate=drawn), iter([False, True, False, True, False])
+    for step in (16, 24):
+        reset()
+        with pytest.raises(ConnectionError):
+            run(parts, validate=mark)
+        assert (tmp_path / "parts" / "checkpoints" / f"step-{step:08}").is_dir()
+    reset()
+    kept = run(parts, validate=mark)
+    assert [line["step"] for line in lines(parts, "step", "validation/up") if "validation/up" in line] == [8, 16, 24]
+    assert kept.keys() == weights.keys()
+    progress = json.loads((tmp_path / "parts" / "checkpoints" / "step-00000024" / "run.json").read_text())["progress"]
+    assert progress["validated"] == 24 and progress["best"] is not None
+
+
+def test_a_run_that_goes_on_for_longer_has_the_rates_of_one_that_was_as_long(tmp_path):
+    short, long = (settings_for(tmp_path / name, warmup=0, log_every=1) for name in ("short", "long"))
+    run(replace(short, steps=12))
+    reset()
+    run(short)
+    reset()
+    run(long)
+    rates = [[line["lr"] for line in lines(one, "step", "lr")] for one in (short, long)]
+    assert rates[0][12:] == rates[1][12:] and rates[0][5] != rates[1][5]
+    moved = [
+        torch.load(one.output / "checkpoints" / "step-00000024" / "optimizer.bin", weights_only=True)["param_groups"]
+        for one in (short, long)
+    ]
+    assert moved[0] == moved[1]
+
+
+def test_less_steps_than_were_taken_are_said(tmp_path, caplog):
+    run(settings_for(tmp_path))
+    reset()
+    run(settings_for(tmp_path, steps=6))
+    assert "steps is 6, and the run has taken 24, which count" in caplog.text
+
+
+def test_what_was_learnt_since_the_last_line_is_told_where_a_run_stops_early(tmp_path):
+    settings = settings_for(tmp_path, log_every=10, validate_every=3, watch="mark", patience=1)
+    marks = iter([1.0, 0.5])
+    run(settings, validate=lambda model: {"mark": next(marks)})
+    assert [line["step"] for line in lines(settings, "step", "toy/loss") if "toy/loss" in line] == [6]

@@ -22,7 +22,7 @@ from byteedit.data.sources import find_files, has_splits
 from byteedit.data.tars import Tar, unpack
 from byteedit.picturebook import scene
 
-__all__ = ["EDITS", "Edits", "decode_row", "draw_page", "open_edits"]
+__all__ = ["EDITS", "Edits", "decode_row", "draw_page", "files_of", "open_edits"]
 
 EDITS = Schema({"image": IMAGE, "caption": TEXT}, {"mask": IMAGE, "instances": IMAGES, "phrases": List(TEXT)})
 """D_train: a picture and what it shows. An instance is the mask of one object, 255 = the object; a phrase names it. A
@@ -90,6 +90,17 @@ def open_edits(
         return Edits(read=partial(_decode, first=with_caption), rows=pictures)
     columns = {"caption": caption, "image": image}
     return _open_table(name, split, skipped, columns, streaming, config)
+
+
+def files_of(source: str) -> set[Path]:
+    """The files on this machine that a source's rows are in, as far as they say themselves what split they are of."""
+    name, split = _split(source)
+    folder = _folder(Path(name), split)
+    if tables := set(find_files(name, split)) if Path(name).exists() and not name.endswith(".tar") else set():
+        return tables
+    if not folder or any((folder / file).is_file() for file in METADATA):
+        return set()
+    return set(folder.glob("*.tar")) or set(map(Path, find_pictures(folder)))
 
 
 def _split(source: str) -> tuple[str, str]:

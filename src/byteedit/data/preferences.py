@@ -262,6 +262,8 @@ def _decode(name: str, value: Any, schema: Schema) -> Any:
     if name not in schema.images:
         if value is None:
             raise Unusable(f"missing {name}")
+        if schema.required.get(name) == TEXT and not isinstance(value, str):
+            raise Unusable(f"{name} that is no text")
         return value
     mode = "L" if name == "mask" else "RGB"
     return [open_image(one, mode) for one in value] if isinstance(value, list) else open_image(value, mode)

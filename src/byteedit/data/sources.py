@@ -27,7 +27,7 @@ def find_files(source: str | Path, split: str) -> list[Path]:
     """The Parquet files of a split, or else its JSONL files; none where `source` is not made of either.
 
     A file is itself. In a folder, or in `data` in it, a file belongs to the split that it is named for
-    ("test.parquet", "test-00000-of-00004.parquet"); where no file is named for a split, all belong to "train".
+    ("test.parquet", "test-00000-of-00004.parquet"); where no file is named for any, all of one kind belong to "train".
 
     Raises:
         ValueError: `source` is a file of another kind.
@@ -37,15 +37,11 @@ def find_files(source: str | Path, split: str) -> list[Path]:
         if source.suffix not in (".parquet", ".jsonl"):
             raise ValueError(f"{source} is neither .parquet nor .jsonl; convert it to one of them.")
         return [source]
-    for pattern in ("*.parquet", "*.jsonl", "data/*.parquet", "data/*.jsonl"):
-        files = sorted(source.glob(pattern))
-        if split == "train" and not any(_belongs(file, other) for file in files for other in SPLITS):
-            mine = files
-        else:
-            mine = [file for file in files if _belongs(file, split)]
-        if mine:
-            return mine
-    return []
+    kinds = [sorted(source.glob(kind)) for kind in ("*.parquet", "*.jsonl", "data/*.parquet", "data/*.jsonl")]
+    named = next((mine for files in kinds if (mine := [file for file in files if _belongs(file, split)])), [])
+    if named or split != "train" or any(_belongs(file, other) for files in kinds for file in files for other in SPLITS):
+        return named
+    return next(filter(None, kinds), [])
 
 
 def _belongs(file: Path, split: str) -> bool:

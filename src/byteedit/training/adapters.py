@@ -5,6 +5,7 @@ strength. So does the schedule that it is to be used with, where it has one. No 
 Source: LoRA (arXiv 2106.09685).
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,18 @@ from torch import Tensor, nn
 
 from byteedit.schedule import Schedule
 
-__all__ = ["LoraSettings", "add_lora", "fill_lora", "fitting_lora", "lora_between", "mean_lora", "save_lora"]
+__all__ = [
+    "LoraSettings",
+    "add_lora",
+    "fill_lora",
+    "fitting_lora",
+    "lora_between",
+    "mean_lora",
+    "save_lora",
+    "warn_of_schedule",
+]
+
+logger = logging.getLogger(__name__)
 
 NAME = "default"  # of the adapter in training; who loads the file chooses another
 FILE = "pytorch_lora_weights.safetensors"
@@ -39,13 +51,16 @@ def add_lora(unet: nn.Module, settings: LoraSettings) -> None:
     """Leave only a new LoRA to be trained, in float32, which at first changes nothing; without a rank, all weights.
 
     Raises:
-        ValueError: no layer's name ends like any of the targets; the rank is negative.
+        ValueError: no layer's name ends like one of the targets; the rank is negative.
     """
     if settings.rank < 0:
         raise ValueError(f"rank is {settings.rank}; give 0 to train all weights, or the rank of a LoRA.")
     if not settings.rank:
         unet.requires_grad_(True)
         return
+    layers = [f".{name}" for name, _ in unet.named_modules()]
+    if idle := [target for target in settings.targets if not any(name.endswith(f".{target}") for name in layers)]:
+        raise ValueError(f"targets has {idle[0]}, and no layer's name ends so; leave it out, or see to its spelling.")
     unet.requires_grad_(False)
     unet.add_adapter(
         LoraConfig(
@@ -83,6 +98,16 @@ def fitting_lora(unet: nn.Module, source: str | Path) -> dict[str, Tensor]:
             f"{config.lora_alpha} and the layers in targets; set rank, alpha and targets as it was trained with."
         )
     return layers
+
+
+def warn_of_schedule(source: str | Path) -> None:
+    """Say that what a LoRA was made for is lost, where what goes on from it does not say how it is to be used."""
+    if source and (schedule := Schedule.of_lora(read_lora(source)[1])):
+        logger.warning(
+            "%s is made for guidance %g and noise %g, which is not gone on with: what is written goes by the base's "
+            "schedule. Feedback learning writes what `recommends` says.",
+            *(source, schedule.guidance_scale, schedule.noise_scale),
+        )
 
 
 def lora_between(kept: dict[str, Tensor], source: str | Path, share: float) -> dict[str, Tensor]:

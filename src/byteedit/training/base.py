@@ -17,7 +17,7 @@ from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler, UNet2DCond
 from torch import Tensor, nn
 
 from byteedit import ByteEditInpaintPipeline
-from byteedit.data.edits import Edits, open_edits
+from byteedit.data.edits import Edits, files_of, open_edits
 from byteedit.data.images import Unusable
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
@@ -91,6 +91,8 @@ class TuneSettings(ItemSettings, LoraSettings):
     def __post_init__(self):
         super().__post_init__()
         self.targets, self.soup = tuple(self.targets), tuple(self.soup)
+        if self.held_out_rows < 1:
+            raise ValueError(f"held_out_rows is {self.held_out_rows}; give 1 or more.")
         if self.soup and not self.rank:
             raise ValueError(f"soup is {self.soup}, which are LoRAs; set a rank, or leave soup empty.")
         if not 0 < self.share <= 1:
@@ -235,10 +237,13 @@ def open_held_out(
         return []
     if settings.held_out == settings.data:
         logger.warning(
-            "held_out is %s, as data is, so nothing is held out, and no measure says anything of other rows; name "
-            "some, such as %s:validation.",
-            settings.held_out,
-            settings.data,
+            "held_out is %s, as data is, so nothing is held out; name rows that are not learnt, such as %s:validation.",
+            *(settings.held_out, settings.data),
+        )
+    elif shared := sorted(files_of(settings.data) & files_of(settings.held_out)):
+        raise ValueError(
+            f"{shared[0]} is of {settings.held_out}, and of {settings.data}, too, so it would not be held out; name "
+            "files or folders for their splits, train and validation."
         )
     edits = open_data(settings.held_out, settings, skipped)
     return held_out_batches(edits, make_items(pipe, edits, settings, then), settings, skipped)

@@ -20,6 +20,7 @@ from byteedit.diffusion import is_flow
 from byteedit.rewards import PreferenceReward
 from byteedit.rewards.opening import SHIPPED, locate, open_reward
 from byteedit.schedule import Schedule
+from byteedit.training.adapters import warn_of_schedule
 from byteedit.training.base import (
     TuneSettings,
     as_written,
@@ -161,6 +162,8 @@ def fit(
         _check_sharded(settings, judge)
     skipped = Skipped()
     own = pipe.schedule
+    if settings.rank and settings.guidance_scale is None and not settings.recommends:
+        warn_of_schedule(settings.tuned)
     pipe.follow(spaced(pipe, settings, own))
     rewards = open_rewards(accelerator, settings)
     features = open_features(accelerator, settings, rewards)

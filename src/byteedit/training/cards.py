@@ -17,6 +17,7 @@ from byteedit.hub import push, write_card
 from byteedit.rewards import CoherenceReward, PreferenceReward
 from byteedit.schedule import Schedule
 from byteedit.training.base import TuneSettings
+from byteedit.training.checkpoints import last_progress
 from byteedit.training.reward import RewardSettings
 from byteedit.training.samples import samples
 
@@ -88,7 +89,7 @@ def describe(
         base=settings.start,
         base_model=settings.base if hosted else None,
         data="; ".join([settings.data, *whose_pictures(settings, measures)]),
-        settings={"processes": accelerator.num_processes} | settings.told(),
+        settings={"processes": accelerator.num_processes} | settings.told() | steps_of(settings.output),
         measures=before(settings.output) | measures,
         samples=sheets(settings.output / "validation"),
     )
@@ -96,6 +97,14 @@ def describe(
     print(f"{folder}: {shown or 'nothing is held out, so nothing is measured'}")
     if settings.push:
         print(push(folder, settings.push))
+
+
+def steps_of(output: Path) -> dict[str, int]:
+    """How many steps a run has taken, and after which of them the weights were the best, if that was watched."""
+    progress = last_progress(output)
+    if progress is None:
+        return {}
+    return {"steps": progress.step} | ({} if progress.best is None else {"weights of step": progress.best_step})
 
 
 def whose_pictures(settings: TuneSettings, measures: dict[str, float]) -> list[str]:
@@ -147,7 +156,7 @@ def describe_reward(
         summary=f"{LEARNT[settings.reward]} Higher is better. The equations are ByteEdit's (arXiv 2404.04860).",
         base=settings.model or "new weights",
         data=f"{settings.data}, split {settings.split}; {whose_rows(settings, len(held_out), measures)}",
-        settings={name: value for name, value in settings.course().items() if value not in ("", {})},
+        settings=steps_of(settings.output) | {k: v for k, v in settings.course().items() if v not in ("", {})},
         measures=measures,
         samples=samples(model, held_out, settings.reward),
     )

@@ -19,7 +19,9 @@ from diffusers.training_utils import EMAModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-__all__ = ["Progress", "Run", "sharded"]
+from byteedit.files import write_atomically
+
+__all__ = ["Progress", "Run", "last_progress", "sharded"]
 
 
 @dataclass(kw_only=True)
@@ -36,6 +38,8 @@ class Progress:
     """The step that had it."""
     stale: int = 0
     """Validations since then."""
+    validated: int = 0
+    """The last step that was validated."""
 
 
 class Run:
@@ -60,6 +64,8 @@ class Run:
         """Write a checkpoint under another name, then give it its own: whenever a kill comes, all named are whole."""
         new, final = self.folder / "new", self.folder / f"step-{self.progress.step:08}"
         if final.is_dir():
+            if self.accelerator.is_main_process:  # it was validated since
+                self._tell(final)
             return
         if self.accelerator.is_main_process:
             shutil.rmtree(new, ignore_errors=True)
@@ -69,8 +75,7 @@ class Run:
         hook.remove()
         if self.accelerator.is_main_process:
             save_file(self._means(), new / "means.safetensors")
-            state = {"progress": vars(self.progress), "course": self.course}
-            (new / "run.json").write_text(json.dumps(state, indent=1))
+            self._tell(new)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             new.rename(final)
@@ -80,6 +85,10 @@ class Run:
                 if old != self.best:
                     old.unlink()
         self.accelerator.wait_for_everyone()
+
+    def _tell(self, checkpoint: Path) -> None:
+        state = {"progress": vars(self.progress), "course": self.course}
+        write_atomically(checkpoint / "run.json", json.dumps(state, indent=1).encode())
 
     @property
     def best(self) -> Path:
@@ -105,7 +114,7 @@ class Run:
         self._compare(state["course"], last)
         whole = self.accelerator.distributed_type == DistributedType.DEEPSPEED  # which writes models by itself
         self.accelerator.load_state(last, **({} if whole else {"strict": False}))
-        self.progress = Progress(**state["progress"])
+        self.progress = Progress(**{"validated": state["progress"]["step"]} | state["progress"])
         means = load_file(last / "means.safetensors")
         for name, ema in self.means.items():
             ema.optimization_step = self.progress.step
@@ -142,6 +151,18 @@ class Run:
             for name, ema in self.means.items():
                 ema.restore(self.trained[name].values())
 
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """The weights in place of their running means again, within `averaged`."""
+        for name, ema in self.means.items():
+            ema.restore(self.trained[name].values())
+        try:
+            yield
+        finally:
+            for name, ema in self.means.items():
+                ema.store(self.trained[name].values())
+                ema.copy_to(self.trained[name].values())
+
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Copies of the parameters that were trained, by objective; on the main process, whole even where sharded."""
         states = {name: self._state(model) for name, model in self.models.items()}
@@ -174,6 +195,12 @@ class Run:
             }
         with self.averaged():
             return self.weights()
+
+
+def last_progress(output: Path) -> Progress | None:
+    """How far the run in a folder is by its last checkpoint; None where there is none."""
+    found = sorted((output / "checkpoints").glob("step-*/run.json"))
+    return Progress(**json.loads(found[-1].read_text())["progress"]) if found else None
 
 
 def leave_out_frozen(models: list[nn.Module], states: list[dict[str, Tensor]], folder: str) -> None:

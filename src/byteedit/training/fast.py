@@ -20,8 +20,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from byteedit.diffusion import decode, mode_latents
 from byteedit.training.batches import Batch, Stream
 from byteedit.training.loop import Objective
+from byteedit.training.losses import coherence_loss
 from byteedit.training.pefl import Feedback, FeedbackSettings, Prediction
-from byteedit.training.reward import coherence_loss
 
 __all__ = ["Adversarial", "AdversarialSettings", "Numbered", "fooling_loss", "slope_penalty"]
 
@@ -43,6 +43,12 @@ class AdversarialSettings(FeedbackSettings):
     """Steps before the generator hears of the discriminator, which learns from the first one on."""
     r1_gamma: float = 0.0
     """Gamma of R1, which keeps the discriminator's slope at real pictures small; 0 does without."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("adversarial_weight", "lr_d", "d_start", "r1_gamma"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more.")
 
 
 def fooling_loss(logits: Tensor, fake: Tensor) -> Tensor:

@@ -106,6 +106,8 @@ class Items:
     then: Then | None = None
 
     def __post_init__(self):
+        if wrong := [share for share in self.mask_probs.values() if not isinstance(share, int | float)]:
+            raise ValueError(f"mask_probs has the share {wrong[0]!r}; give numbers.")
         if unknown := sorted(self.mask_probs.keys() - MASK_PROBS.keys()):
             raise ValueError(f"mask_probs has {', '.join(unknown)}; the kinds are {', '.join(MASK_PROBS)}.")
         if not sum(self.mask_probs.values()) > 0 or min(self.mask_probs.values()) < 0:

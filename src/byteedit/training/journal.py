@@ -12,7 +12,9 @@ from PIL.Image import Image
 from torch import Tensor
 from tqdm import tqdm
 
-__all__ = ["Journal"]
+from byteedit.training.settings import Settings
+
+__all__ = ["Journal", "track"]
 
 
 class Journal:
@@ -67,3 +69,13 @@ class Journal:
     def close(self) -> None:
         """End the bar."""
         self.bar.close()
+
+
+def track(accelerator: Accelerator, settings: Settings, step: int) -> None:
+    """Start the trackers; in TensorBoard, what was logged after the checkpoint is struck out."""
+    plain = {
+        name: value if isinstance(value, int | float | str) else str(value) for name, value in vars(settings).items()
+    }
+    accelerator.init_trackers(
+        "byteedit", None if step else plain, init_kwargs={"tensorboard": {"purge_step": step + 1 if step else 0}}
+    )

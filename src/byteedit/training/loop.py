@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from byteedit.files import make_writable
 from byteedit.training.batches import Batch, Stream
 from byteedit.training.checkpoints import Progress, Run, sharded
-from byteedit.training.journal import Journal
+from byteedit.training.journal import Journal, track
 from byteedit.training.settings import Settings, check
 
 __all__ = ["Objective", "begin", "train"]
@@ -133,13 +133,15 @@ def train(
         )
     run, updates = _prepare(accelerator, objectives, settings, data or {})
     progress = run.progress
-    _track(accelerator, settings, progress.step)
+    track(accelerator, settings, progress.step)
     journal = Journal(accelerator, settings.output, progress.step, settings.steps)
     batches = stream.stream(progress.step * settings.accumulate, settings.steps * settings.accumulate)
     began = time.monotonic() - progress.seconds
     with closing(journal):
-        if validate_first and progress.step == 0:
+        if validate and (validate_first if progress.step == 0 else _unvalidated(progress, settings)):
             _validate(run, validate, settings, journal)
+            if progress.step:
+                run.save()
         while not _finished(progress, settings):
             for _ in range(settings.accumulate):
                 _update(accelerator, updates, next(batches), settings.clip, progress.step + 1, journal)
@@ -152,6 +154,8 @@ def train(
                 journal.write(progress.step, rates | journal.means())
             if validate and _due(progress, settings, settings.validate_every):
                 _validate(run, validate, settings, journal)
+            if _finished(progress, settings) and (left := journal.means()):  # stopped early
+                journal.write(progress.step, left)
             if _due(progress, settings, settings.checkpoint_every) or _finished(progress, settings):
                 run.save()
     return run.kept()
@@ -162,7 +166,7 @@ def _prepare(accelerator: Accelerator, objectives: Sequence[Objective], settings
     if accelerator.scaler is not None and len(objectives) > 1:  # accelerate unscales all gradients at each clip
         raise ValueError("fp16 scales the loss of one objective only; take mixed_precision bf16, or no.")
     course = settings.course() | {"processes": accelerator.num_processes} | data
-    run = Run(accelerator, settings.output, course, keep=settings.keep, defaults=_defaults(settings))
+    run = Run(accelerator, settings.output, course, keep=settings.keep, defaults=settings.defaults())
     if settings.ema_decay and sharded(accelerator):
         raise ValueError("ema_decay needs whole parameters on every process; set it to 0 under FSDP and ZeRO-3.")
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
@@ -175,13 +179,13 @@ def _prepare(accelerator: Accelerator, objectives: Sequence[Objective], settings
             run.means[name] = EMAModel(update.trained.values(), decay=settings.ema_decay)
     if not run.resume():
         set_seed(settings.seed, device_specific=True)  # from here on processes draw different random numbers
+    elif run.progress.step > settings.steps:
+        logger.warning("steps is %d, and the run has taken %d, which count.", settings.steps, run.progress.step)
+    for update in updates:  # of a run that goes on with other steps, the rate is what they make it
+        course = update.scheduler.scheduler
+        for group, rate, share in zip(update.optimizer.param_groups, course.base_lrs, course.lr_lambdas, strict=True):
+            group["lr"] = rate * share(course.last_epoch)
     return run, updates
-
-
-def _defaults(settings: Settings) -> dict[str, Any]:
-    """The default of each setting that has one."""
-    made = {field.name: field.default_factory() for field in fields(settings) if field.default_factory is not MISSING}
-    return made | {field.name: field.default for field in fields(settings) if field.default is not MISSING}
 
 
 def _prepare_one(accelerator: Accelerator, objective: Objective, settings: Settings) -> Update:
@@ -209,9 +213,7 @@ def _update(accelerator, updates: list[Update], batch: Batch, clip: float, step:
             accelerator.backward(terms["loss"])
             if accelerator.sync_gradients:
                 norm = accelerator.clip_grad_norm_(update.model.parameters(), clip)
-                if (
-                    accelerator.scaler is None and norm is not None
-                ):  # fp16 scales its loss down by itself when this is inf
+                if accelerator.scaler is None and norm is not None:  # in fp16 it may be inf: the scale goes down then
                     _note(journal, update.objective.name, {"gradient": torch.as_tensor(norm)}, step)
                 update.optimizer.step()
                 if accelerator.scaler is not None:
@@ -248,7 +250,14 @@ def _validate(run: Run, validate: Validate, settings: Settings, journal: Journal
     """Measure, with running means for weights if there are any, and keep the weights if they are the best so far."""
     progress, models = run.progress, run.models.values()
     with run.averaged(), torch.no_grad():
-        measures = validate(*(model.eval() for model in models))
+        try:
+            measures = validate(*(model.eval() for model in models))
+        except Exception:
+            if progress.step and run.accelerator.num_processes == 1:  # what was learnt is not lost by a measure
+                with run.learning():
+                    run.save()
+            raise
+        progress.validated = progress.step
         if sheet := measures.pop("sheet", None):
             journal.show(progress.step, sheet)
         journal.write(progress.step, {f"validation/{name}": value for name, value in measures.items()})
@@ -258,7 +267,7 @@ def _validate(run: Run, validate: Validate, settings: Settings, journal: Journal
             if not math.isfinite(value):
                 raise FloatingPointError(
                     f"{settings.watch}, which is watched, is {value} at step {progress.step}; no weights are better "
-                    "than that or worse. See what measures it, or watch another one."
+                    "than that or worse. See what measures it; a run that watches another measure begins anew."
                 )
             progress.stale += 1
             if progress.best is None or value > progress.best:
@@ -270,8 +279,9 @@ def _validate(run: Run, validate: Validate, settings: Settings, journal: Journal
 
 def _check_watched(watch: str, measured: Collection[str]) -> None:
     """Raise a ValueError where what is watched is none of the measures."""
-    if watch and watch not in measured:
-        raise ValueError(f"watch is {watch!r}; the validation measures {', '.join(measured)}.")
+    higher = [name for name in measured if name != "loss"]
+    if watch and watch not in higher:
+        raise ValueError(f"watch is {watch!r}; the validation measures {', '.join(higher)}, of which higher is better.")
 
 
 def _due(progress: Progress, settings: Settings, every: int) -> bool:
@@ -279,16 +289,11 @@ def _due(progress: Progress, settings: Settings, every: int) -> bool:
     return progress.step == settings.steps or (every > 0 and progress.step % every == 0)
 
 
+def _unvalidated(progress: Progress, settings: Settings) -> bool:
+    """Whether the run goes on from a checkpoint whose validation is still to come, since it failed."""
+    return progress.validated < progress.step and _due(progress, settings, settings.validate_every)
+
+
 def _finished(progress: Progress, settings: Settings) -> bool:
     """Whether all steps are taken, or the watched measure has not risen for too long."""
     return progress.step >= settings.steps or 0 < settings.patience <= progress.stale
-
-
-def _track(accelerator: Accelerator, settings: Settings, step: int) -> None:
-    """Start the trackers; in TensorBoard, what was logged after the checkpoint is struck out."""
-    plain = {
-        name: value if isinstance(value, int | float | str) else str(value) for name, value in vars(settings).items()
-    }
-    accelerator.init_trackers(
-        "byteedit", None if step else plain, init_kwargs={"tensorboard": {"purge_step": step + 1 if step else None}}
-    )

@@ -1,6 +1,6 @@
-"""The losses of feedback learning: of a reward, of pixels and of features; and how they are differentiated in parts.
+"""The losses: what rewards learn from, what is learnt from rewards, and how the latter is differentiated in parts.
 
-Source: ByteEdit (arXiv 2404.04860), Eqs. 2 and 3; hinge as UniFL (2404.05595), linear as DRaFT (2309.17400).
+Source: ByteEdit (arXiv 2404.04860), Eqs. 1 to 3, 5 and 6; hinge as UniFL (2404.05595), linear as DRaFT (2309.17400).
 """
 
 from collections.abc import Callable
@@ -9,7 +9,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["differentiate_in_parts", "feature_loss", "pixel_loss", "reward_loss"]
+__all__ = [
+    "coherence_loss",
+    "differentiate_in_parts",
+    "feature_loss",
+    "pixel_loss",
+    "preference_loss",
+    "reward_loss",
+]
+
+
+def preference_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
+    """Bradley-Terry, Eqs. 1 and 5: -log P(chosen beats rejected). Scores (B,), (B,) -> ()."""
+    return -F.logsigmoid(chosen - rejected).mean()
+
+
+def coherence_loss(logits: Tensor, real: Tensor) -> Tensor:
+    """Eq. 6, mean over pixels: -log s(R_g(z)) where real, -log(1 - s(R_g(z'))) where not. (B, 1, H, W) twice -> ()."""
+    return F.binary_cross_entropy_with_logits(logits, real)
 
 
 def reward_loss(score: Tensor, shape: str = "logistic", margin: float = 2.0, counts: Tensor | None = None) -> Tensor:

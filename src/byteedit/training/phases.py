@@ -94,6 +94,8 @@ class FastSettings(PeflSettings, AdversarialSettings):
         check(self)
         if self.mixed_precision == "fp16":
             raise ValueError("mixed_precision is fp16, which two optimisers cannot share; take bf16, or no.")
+        if wrong := [phase for phase in self.phases if not isinstance(phase, dict)]:
+            raise ValueError(f"phases has {wrong[0]!r}; a phase is its name and settings, as in {{name: fast8, T: 8}}.")
         self.phases = tuple(dict(phase) for phase in self.phases)
         self._split()
 
@@ -118,7 +120,7 @@ class FastSettings(PeflSettings, AdversarialSettings):
                 another phase's only.
         """
         names = [phase.get("name") for phase in self.phases]
-        if not all(names) or len(set(names)) < len(names):
+        if not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
             raise ValueError(f"phases are called {names}; give each a name of its own, such as fast8.")
         made: list[FastSettings] = []
         for number, phase in enumerate(self.phases):

@@ -1,8 +1,8 @@
 """The stage of the three rewards: what is beautiful (R_a), what fits its prompt (R_b), which pixels are real (R_g).
 
-The losses are the paper's equations; around them stands what they need to be trained: rows read, layers frozen,
-held-out measures, the standardised score. The models are in `rewards`, the loop in `loop`, augmentation in `augment`.
-Source: ByteEdit (arXiv 2404.04860), Eqs. 1, 5 and 6; freezing and settings as ImageReward (arXiv 2304.05977).
+What they need to be trained stands here: rows read, layers frozen, held-out measures, the standardised score. The
+models are in `rewards`, the equations in `losses`, the loop in `loop`, augmentation in `augment`.
+Source: ByteEdit (arXiv 2404.04860); freezing and settings as ImageReward (arXiv 2304.05977).
 """
 
 from contextlib import nullcontext
@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from datasets import Dataset
@@ -31,30 +30,13 @@ from byteedit.training.batches import Batch, Batches, Row, order, together
 from byteedit.training.checkpoints import sharded
 from byteedit.training.freezing import freeze
 from byteedit.training.loop import Objective, train
+from byteedit.training.losses import coherence_loss, preference_loss
 from byteedit.training.settings import Settings
 
-__all__ = [
-    "Coherence",
-    "Preference",
-    "RewardSettings",
-    "coherence_loss",
-    "fit",
-    "open_rows",
-    "preference_loss",
-]
+__all__ = ["Coherence", "Preference", "RewardSettings", "fit", "open_rows"]
 
 SCHEMAS = {"aesthetic": AESTHETIC, "alignment": ALIGNMENT, "coherence": COHERENCE}
 GRID = 64  # pixels a side, at most, that a held-out picture gives to the pixel AUC
-
-
-def preference_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
-    """Bradley-Terry, Eqs. 1 and 5: -log P(chosen beats rejected). Scores (B,), (B,) -> ()."""
-    return -F.logsigmoid(chosen - rejected).mean()
-
-
-def coherence_loss(logits: Tensor, real: Tensor) -> Tensor:
-    """Eq. 6, mean over pixels: -log s(R_g(z)) where real, -log(1 - s(R_g(z'))) where not. (B, 1, H, W) twice -> ()."""
-    return F.binary_cross_entropy_with_logits(logits, real)
 
 
 @dataclass(kw_only=True)
@@ -184,7 +166,10 @@ class Coherence:
         """Held-out numbers over all pixels together: the area under the ROC curve, and the loss."""
         from sklearn.metrics import roc_auc_score
 
-        auc = roc_auc_score(real.flatten().cpu().numpy() > 0.5, logits.flatten().cpu().numpy())
+        known = real.flatten().cpu().numpy() > 0.5
+        if known.all() or not known.any():
+            raise ValueError("All held-out pixels are real, or all are generated; pixel_auc needs some of both.")
+        auc = roc_auc_score(known, logits.flatten().cpu().numpy())
         return {"pixel_auc": float(auc), "loss": coherence_loss(logits, real).item()}
 
 
@@ -284,6 +269,8 @@ def _scores(
 ) -> tuple[Tensor, Tensor]:
     """What the stage's `scores` are for all rows, from all processes."""
     gathered = [accelerator.gather_for_metrics(stage.scores(model, batch)) for batch in loader]
+    if len({parts[0].shape[1:] for parts in gathered}) > 1:
+        raise ValueError("Held-out pictures are of several sizes; set crop, or cut them all to one size.")
     return tuple(torch.cat(parts) for parts in zip(*gathered, strict=True))
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from accelerate import Accelerator
 from datasets import Dataset
 
-from byteedit.data.sources import has_splits
+from byteedit.data.sources import find_files, has_splits
 from byteedit.training import boost, phases, sft
 from byteedit.training.base import open_base
 from byteedit.training.cards import WHERE, describe, describe_reward, how
@@ -39,6 +39,12 @@ def open_splits(accelerator: Accelerator, settings: RewardSettings) -> tuple[Dat
             f"{settings.data} gives the same rows for every split, so {settings.held_out!r} would hold out nothing; "
             f"name a folder with {settings.split}.parquet and {settings.held_out}.parquet (or .jsonl), or set held_out "
             f"to {settings.split} to measure on the rows that are learnt."
+        )
+    known = [set(find_files(settings.data, split)) for split in (settings.split, settings.held_out)]
+    if settings.held_out != settings.split and known[0] & known[1]:
+        raise ValueError(
+            f"{min(known[0] & known[1])} is of the split {settings.held_out} and of {settings.split}, too, so it would "
+            f"not be held out; call the other files {settings.split}.parquet, or {settings.split}-SOMETHING.jsonl."
         )
     return open_rows(settings, settings.split, accelerator), open_rows(settings, settings.held_out, accelerator)
 

@@ -77,6 +77,8 @@ class Settings:
     def __post_init__(self):
         self.output = Path(self.output)
         self.betas, self.trackers = tuple(self.betas), tuple(self.trackers)
+        if len(self.betas) != 2:
+            raise ValueError(f"betas is {self.betas}; give the two decay rates of AdamW, such as [0.9, 0.999].")
         for name in ("lr", "warmup", "weight_decay", "workers", "validate_every", "patience"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 0 or more.")
@@ -84,6 +86,12 @@ class Settings:
             raise ValueError(f"ema_decay is {self.ema_decay}; give a rate below 1, such as 0.999, or 0 for no mean.")
         if self.patience and not (self.watch and self.validate_every):
             raise ValueError("patience needs a measure to watch: set watch and validate_every, or patience to 0.")
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The default of each setting that has one."""
+        made = {field.name: field.default_factory() for field in fields(cls) if field.default_factory is not MISSING}
+        return made | {field.name: field.default for field in fields(cls) if field.default is not MISSING}
 
     def course(self) -> dict[str, Any]:
         """The settings that decide what each step does. A run can go on only where these are what they were."""
@@ -176,6 +184,10 @@ def _checked(kind: type, values: Mapping[str, Any], where: str | Path) -> dict[s
 
 def _typed(name: str, kind: Any, value: Any) -> Any:
     """Numbers as numbers, since YAML reads 1e-5 as a word; choices and truth checked; everything else as it is."""
+    if kind is str and value is None:  # YAML's word for nothing, as in features=
+        return ""
+    if value is False and "no" in get_args(kind):  # which is what YAML takes it for
+        return "no"
     if get_origin(kind) is Literal and value not in get_args(kind):
         raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, get_args(kind)))}.")
     if get_origin(kind) is tuple and isinstance(value, str):

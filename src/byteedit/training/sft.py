@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import Condition, encode, is_flow, mode_latents, predict, signal_and_noise
+from byteedit.training.adapters import warn_of_schedule
 from byteedit.training.base import (
     TuneSettings,
     as_written,
@@ -189,6 +190,8 @@ def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: Inpai
     """
     if settings.rank and sharded(accelerator):
         raise ValueError("A LoRA fits on every process; launch with DDP instead of FSDP or ZeRO-3, or set rank to 0.")
+    if settings.rank and settings.absorbed_guidance <= 1:
+        warn_of_schedule(settings.tuned)
     skipped, draws = Skipped(), partial(draw, cell=pipe.vae_scale_factor)
     with accelerator.main_process_first():
         edits = open_data(settings.data, settings, skipped)

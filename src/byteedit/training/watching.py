@@ -62,7 +62,12 @@ class HeldOut:
         measures = {}
         if self.batches:
             scores, counts = self.accelerator.reduce(sums, "sum")
-            means = (scores / counts.clamp_min(1)).tolist()
+            if idle := [name for name, count in zip(self.rewards, counts.tolist(), strict=True) if not count]:
+                raise ValueError(
+                    f"No row that is held out has a prompt, without which {idle[0]} says nothing; hold out some that "
+                    f"have, or leave {idle[0]} out of prompted."
+                )
+            means = (scores / counts).tolist()
             measures = {f"score/{name}": mean for name, mean in zip(self.rewards, means, strict=True)}
         pairs = [pair for _, pair in sorted(gather_object(pairs), key=lambda pair: pair[0])]
         sheet = {"sheet": contact_sheet(pairs)} if pairs and self.accelerator.is_main_process else {}
