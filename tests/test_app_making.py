@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from byteedit.app import making
+from byteedit.app import making, session
+from byteedit.app.answering import answer
 from byteedit.app.events import Events
 from byteedit.app.line import Line
 from byteedit.app.making import Forming, Made, Waiting, make, windows
@@ -175,3 +176,54 @@ def encode(image):
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def content_of(image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_programs_wait_in_the_same_line(model, scene):
+    photo, mask = map(content_of, scene(70, 50))
+    settings, line = Settings(model=model, device="cpu"), Line(0)
+    with line.place(), pytest.raises(ValueError, match="0 others are waiting already"):
+        answer(settings, photo, mask, "a boat", line=line, steps=1)
+    assert answer(settings, photo, mask, "a boat", line=line, steps=1).image.size == (70, 50)
+
+
+def test_what_takes_too_long_is_stopped_for_strangers(model, scene, tmp_path):
+    photo, mask = scene(70, 50)
+    command = Edit(prompt="a boat", model=model, seed=3, steps=500, device="cpu")
+    *_, made = make(Line(0), command, photo, mask, tmp_path / "stop", minutes=0.01)
+    assert 1 <= made.stopped_after < 500
+    stranger = Settings(model=model, device="cpu", host="0.0.0.0", minutes=0.01)
+    with pytest.raises(ValueError, match=r"took more than 0\.01 minutes; ask for less of it, or fewer steps"):
+        answer(stranger, content_of(photo), content_of(mask), "a boat", steps=500)
+    assert (stranger.limit, Settings(minutes=0.01).limit) == (0.01, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"prompt": "long " * 300}, "The words are 1500 letters; 1000 are the most"),
+        ({"prompt": "a \ud800"}, "The words hold half a character"),
+        ({"seed": 2**70}, "seed is 1180591620717411303424; give a whole number from 0 to"),
+    ],
+)
+def test_what_a_program_cannot_ask_is_said(model, scene, changes, words):
+    photo, mask = map(content_of, scene(70, 50))
+    with pytest.raises(ValueError, match=words):
+        answer(Settings(model=model, device="cpu"), photo, mask, **{"prompt": "a boat"} | changes)
+
+
+def test_who_was_here_longest_ago_makes_room(monkeypatch):
+    monkeypatch.setattr(session, "ALL_PIXELS", 1000)
+    photos = [read_photo(content_of(Image.new("RGB", (20, 20))), f"{n}.png", 1, 1) for n in range(3)]
+    visitors = [Session(), Session(), Session()]
+    for visitor, photo in zip(visitors, photos, strict=True):
+        visitor.open(photo)
+    assert [visitor.photo for visitor in visitors] == [None, photos[1], photos[2]]
+    visitors[1].open(photos[1])
+    visitors[0].open(photos[0])
+    assert [visitor.photo for visitor in visitors] == [photos[0], photos[1], None]

@@ -162,12 +162,16 @@ def test_the_handler_answers_as_the_docs_say(address, folder):
         (alone, {"seed": True}, "seed is True; give a number."),
         (alone, {"seed": "--3"}, "seed is '--3'; give a number."),
         (alone, {"shape": 5}, "shape is 5; give text."),
+        (alone, {"guidance_scale": 10**400}, f"guidance_scale is {str(10**400)[:80]}; give a number."),
+        (alone, {"left": 10**400}, f"left is {str(10**400)[:80]}; give a number."),
     ]:
         assert handler({"inputs": inputs, "parameters": parameters}) == {"error": error}
     address = {name: f"data:image/png;base64,{names['data']['inputs'][name]}" for name in ("image", "mask")}
     for seed in (2**60 + 1, str(2**60 + 1), 3.0):
         assert module.number("seed", seed) == int(seed) and isinstance(module.number("seed", seed), int)
     assert "error" in handler({"inputs": address, "parameters": [1]})
+    assert "error" in handler([1])
+    assert "image" in handler({"inputs": address, "parameters": {"shape": None, "anchor": None, "guidance_scale": 3}})
     made, same = (handler({"inputs": address, "parameters": {"seed": seed}})["image"] for seed in (3, "3"))
     assert made == same
     painted = Image.merge("RGBA", [Image.new("L", (70, 50), 255)] * 3 + [Image.open("mask.png")])

@@ -1,6 +1,7 @@
 """A Hub inference endpoint: pictures in base64 and words in, a PNG in base64 out. For a model repository's root."""
 
 import base64
+import logging
 import math
 import re
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from byteedit.app.answering import answer
 from byteedit.app.line import Line
 from byteedit.app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 INPUTS = {"image", "mask", "prompt", "negative_prompt", "task"}
 WORDS = {"shape", "anchor"}
@@ -18,7 +21,7 @@ class EndpointHandler:
     """What the endpoint's server makes once, with the repository's folder, and calls for every request."""
 
     def __init__(self, path: str = "picturebook"):
-        self.settings = Settings(model=path)
+        self.settings = Settings(model=path, host="0.0.0.0")  # strangers ask
         self.line = Line(self.settings.queue)
 
     def __call__(self, data: dict[str, Any]) -> dict[str, str]:
@@ -30,12 +33,15 @@ class EndpointHandler:
             result = answer(self.settings, **arguments(data), line=self.line)
         except ValueError as error:
             return {"error": str(error)}
+        except Exception:  # the server must go on
+            log.exception("a request failed")
+            return {"error": "Something went wrong on our side; the log says what."}
         return {"image": base64.b64encode(result.png()).decode(), "name": result.name}
 
 
 def arguments(data: dict[str, Any]) -> dict[str, Any]:
     """What a request asks `answer` for. Raises ValueError where it asks for what there is not."""
-    inputs, parameters = data.get("inputs"), data.get("parameters") or {}
+    inputs, parameters = (data.get("inputs"), data.get("parameters") or {}) if isinstance(data, dict) else (None, {})
     if not (isinstance(inputs, dict) and isinstance(parameters, dict) and inputs.get("image")):
         raise ValueError(f"`inputs` must be an object with an image in base64; it may have {sorted(INPUTS)}.")
     for given, known in ((inputs, INPUTS), (parameters, PARAMETERS)):
@@ -52,18 +58,20 @@ def arguments(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def number(name: str, value: Any) -> int | float | None:
-    """A number, or text that says one; a whole one as such."""
-    if value is None or type(value) is int:
+    """A number, or text that says one; a whole one as such, but guidance."""
+    if value is None:
         return value
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip()):
-        return int(value)  # which may be too large for a float
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,20}", value.strip()):
+        value = int(value)  # which may be too large for a float
+    if type(value) is int and name != "guidance_scale" and -(2**63) <= value < 2**63:
+        return value
     try:
-        found = float(value) if isinstance(value, str | float) else math.nan
-    except ValueError:
+        found = float(value) if type(value) in (str, float, int) else math.nan
+    except (ValueError, OverflowError):
         found = math.nan
-    if not math.isfinite(found):
-        raise ValueError(f"{name} is {value!r}; give a number.")
-    return int(found) if found.is_integer() else found
+    if not abs(found) < 2**63:
+        raise ValueError(f"{name} is {value!r:.80}; give a number.")
+    return int(found) if found.is_integer() and name != "guidance_scale" else found
 
 
 def decoded(name: str, text: str) -> bytes:

@@ -12,6 +12,8 @@ from byteedit.app.settings import Settings
 from byteedit.commands.pictures import Edit, Erase, Outpaint, PictureCommand
 from byteedit.commands.work import settle
 
+WORDS = 1000  # letters of a prompt
+
 
 def answer(
     settings: Settings,
@@ -35,6 +37,8 @@ def answer(
     photo = read_photo(image, name, settings.megapixels, settings.megabytes)
     common = {"model": settings.model, "device": settings.device, "dtype": settings.dtype}
     common |= {"seed": secrets.randbits(32) if seed is None else int(seed), "guidance_scale": guidance_scale}
+    if not 0 <= common["seed"] < 2**63:
+        raise ValueError(f"seed is {seed}; give a whole number from 0 to 2^63 - 1.")
     common |= {
         "steps": None if steps is None else int(steps),
         "lora": (lora,) if lora not in (None, "", "default") else (),
@@ -47,8 +51,11 @@ def answer(
         if mask is None:
             raise ValueError("The mask is missing; give one of the picture's size, white where to generate.")
         drawn = mask_of(open_bounded(mask, "The mask", settings.megapixels))
+    line = Line(settings.queue) if line is None else line
     with tempfile.TemporaryDirectory() as folder:
-        *_, made = make(line or Line(settings.queue), command, photo.image, drawn, Path(folder) / "stop")
+        *_, made = make(line, command, photo.image, drawn, Path(folder) / "stop", settings.limit)
+    if made.stopped_after is not None:
+        raise ValueError(f"The picture took more than {settings.limit:g} minutes; ask for less of it, or fewer steps.")
     return result_of(made, photo, drawn)
 
 
@@ -64,22 +71,27 @@ def command_for(task: str, words: dict, common: dict, extent: dict) -> PictureCo
 
 
 def extension(
-    shape: str = "by sides",
-    anchor: str = "center",
+    shape: str | None = "by sides",
+    anchor: str | None = "center",
     left: float | None = 0,
     right: float | None = 0,
     top: float | None = 0,
     bottom: float | None = 0,
 ) -> dict:
     """How far to outpaint, as the command has it: by sides, to a size ("1024x768") or to an aspect ratio ("16:9")."""
-    if shape == "by sides":
+    if shape in (None, "by sides"):
         sides = {"left": left, "right": right, "top": top, "bottom": bottom}
         return {name: int(pixels or 0) for name, pixels in sides.items()}
-    return {"size" if "x" in shape.lower() else "aspect_ratio": shape, "anchor": anchor}
+    return {"size" if "x" in shape.lower() else "aspect_ratio": shape, "anchor": anchor or "center"}
 
 
 def check_bounds(command: PictureCommand, size: tuple[int, int], megapixels: float) -> None:
-    """Raise ValueError where a picture of `size` cannot be outpainted so, or would become too large."""
+    """Raise ValueError where words are too many, or a picture of `size` cannot be outpainted so or gets too large."""
+    words = [getattr(command, name, None) or "" for name in ("prompt", "negative_prompt")]
+    if max(map(len, words)) > WORDS:
+        raise ValueError(f"The words are {max(map(len, words))} letters; {WORDS} are the most.")
+    if any("\ud800" <= letter <= "\udfff" for letter in "".join(words)):
+        raise ValueError("The words hold half a character, which nothing can be made of; type them anew.")
     if not isinstance(command, Outpaint):
         return
     sides = command.sides(size)

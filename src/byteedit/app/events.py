@@ -158,7 +158,7 @@ class Events:
         with tempfile.TemporaryDirectory() as folder:
             session.stop = Path(folder) / "stop"
             made = 0
-            for event in make(self.line, command, photo.image, mask, session.stop):
+            for event in make(self.line, command, photo.image, mask, session.stop, self.settings.limit):
                 if isinstance(event, Made):
                     made += 1
                     session.keep(result_of(event, photo, mask), before)

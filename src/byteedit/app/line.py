@@ -20,6 +20,10 @@ class Line:
         """How many there are, the one that is served among them."""
         return len(self._tickets)
 
+    def __bool__(self) -> bool:
+        """A line is one, though nobody stands in it."""
+        return True
+
     @contextmanager
     def place(self) -> Iterator[object]:
         """A ticket, for as long as the block lasts. Raises ValueError where the line is full."""

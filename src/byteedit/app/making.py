@@ -9,9 +9,11 @@ import importlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Timer
 from typing import Any
 
 import PIL.Image
@@ -48,9 +50,17 @@ def on_lent_accelerator(function: Callable) -> Callable:
 
 
 def make(
-    line: Line, command: PictureCommand, image: PIL.Image.Image, mask: PIL.Image.Image | None, stop: Path
+    line: Line,
+    command: PictureCommand,
+    image: PIL.Image.Image,
+    mask: PIL.Image.Image | None,
+    stop: Path,
+    minutes: float | None = None,
 ) -> Iterator[Waiting | Forming | Made]:
-    """Wait in line, then make a command's variations. Raises ValueError where the line is full or the call is wrong."""
+    """Wait in line, then make a command's variations, which are stopped after so many minutes, if any are given.
+
+    Raises ValueError where the line is full or the call is wrong.
+    """
     with line.place() as ticket:
         while before := line.before(ticket, patience=1.0):
             if stop.exists():
@@ -58,7 +68,21 @@ def make(
             yield Waiting(before=before)
         yield Waiting(before=0)
         open_model(command)  # here, so that a process with a lent accelerator finds it open
-        yield from render(command, image, mask, stop)
+        with limited(minutes, stop):
+            yield from render(command, image, mask, stop)
+
+
+@contextmanager
+def limited(minutes: float | None, stop: Path) -> Iterator[None]:
+    """Make the file `stop` after so many minutes, unless the block has ended before; None: never."""
+    timer = Timer(60 * minutes, stop.touch) if minutes else None
+    if timer:
+        timer.start()
+    try:
+        yield
+    finally:
+        if timer:
+            timer.cancel()
 
 
 @on_lent_accelerator

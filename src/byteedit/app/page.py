@@ -9,6 +9,7 @@ from typing import get_args
 
 import gradio as gr
 
+from byteedit.app.answering import WORDS
 from byteedit.app.events import Events
 from byteedit.app.session import Session
 from byteedit.app.settings import Settings
@@ -24,6 +25,7 @@ PICK = """element.addEventListener('click', event => {
 });"""
 # All is queued: gradio's page shows no errors of what is not.
 QUIET = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
+OPENING = QUIET | {"concurrency_limit": 2, "concurrency_id": "open"}  # a decoded picture is large
 SAVE = "() => setTimeout(() => document.querySelector('#be-save').click(), 100)"
 
 
@@ -96,8 +98,8 @@ def stage_column(events: Events, session: gr.State) -> tuple[gr.HTML, gr.HTML, g
     examples = gr.HTML(events.example_thumbs(), elem_id="be-examples", **thumbs)
 
     opener.click(None, js="() => document.querySelector('#be-file input[type=file]').click()")
-    openings = [photo.upload(events.open_photo, [session, photo], [stage, strip, photo], **QUIET)]
-    mask_file.upload(events.open_mask, [session, mask_file], stage, **QUIET)
+    openings = [photo.upload(events.open_photo, [session, photo], [stage, strip, photo], **OPENING)]
+    mask_file.upload(events.open_mask, [session, mask_file], stage, **OPENING)
     alpha.click(events.mask_from_alpha, session, stage, **QUIET)
     strip.select(events.choose, session, [stage, strip], **QUIET)
     openings.append(reuse.click(events.reuse, session, [stage, strip], **QUIET))
@@ -152,12 +154,12 @@ def forms_column(
 
 def prompt_box(label: str) -> gr.Textbox:
     """Words for what should appear."""
-    return gr.Textbox(label=label, placeholder="a large red house", lines=2, max_length=1000)
+    return gr.Textbox(label=label, placeholder="a large red house", lines=2, max_length=WORDS)
 
 
 def negative_box() -> gr.Textbox:
     """Words for what should not."""
-    return gr.Textbox(label="What should not? (optional)", lines=1, max_length=1000)
+    return gr.Textbox(label="What should not? (optional)", lines=1, max_length=WORDS)
 
 
 def outpaint_fields() -> tuple[list, list]:

@@ -5,8 +5,11 @@ line writes, so that `byteedit edit --replay` makes it again beside the photo an
 """
 
 import hashlib
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
+from weakref import WeakKeyDictionary
 
 import PIL.Image
 
@@ -17,7 +20,8 @@ from byteedit.commands.work import verify
 from byteedit.files import png
 from byteedit.provenance import encode_png, versions
 
-KEPT, KEPT_PIXELS = 24, 250e6  # results, and pixels of all results together
+KEPT, KEPT_PIXELS = 24, 250e6  # a visitor's results, and pixels of all of these
+ALL_PIXELS = 600e6  # of all visitors' photos and results
 THUMB = 160  # pixels a side
 
 
@@ -90,9 +94,12 @@ class Result:
         return replace(self, after=browser_copy(self.image, self.photo.tags), thumb=data_address(thumb))
 
 
-@dataclass
+@dataclass(eq=False)
 class Session:
-    """One visitor's photo and results, newest first."""
+    """One visitor's photo and results, newest first.
+
+    Where all visitors' together are too many, those who were here longest ago lose theirs.
+    """
 
     photo: Photo | None = None
     copy: str = field(default="", repr=False)  # the photo's, for the browser
@@ -103,6 +110,7 @@ class Session:
     def open(self, photo: Photo) -> None:
         """Work on a photo."""
         self.photo, self.copy = photo, browser_copy(photo.image, photo.tags)
+        make_room(self)
 
     def keep(self, result: Result, before: str) -> Result:
         """Put a result before the others; the oldest are dropped where they are too many. before: the photo's copy."""
@@ -111,13 +119,39 @@ class Session:
         while len(self.results) > KEPT or (len(self.results) > 1 and self._pixels() > KEPT_PIXELS):
             self.results.pop()
         self.chosen = 0
+        make_room(self)
         return result
 
     def _pixels(self) -> int:
         return sum(result.image.width * result.image.height for result in self.results)
+
+    def pixels(self) -> int:
+        """Of the photo and the results."""
+        return self._pixels() + (self.photo.image.width * self.photo.image.height if self.photo else 0)
+
+    def clear(self) -> None:
+        """Hold nothing any longer."""
+        self.photo, self.copy, self.results, self.chosen = None, "", [], 0
 
     def chosen_result(self) -> Result:
         """The result that is shown. Raises ValueError where there is none."""
         if not self.results:
             raise ValueError("There is no result yet; edit, erase or outpaint first.")
         return self.results[self.chosen]
+
+
+_seen: WeakKeyDictionary[Session, float] = WeakKeyDictionary()  # when each visitor's pictures came last
+_lock = Lock()
+
+
+def make_room(session: Session) -> None:
+    """Note that a visitor's pictures have come, and clear sessions until all hold `ALL_PIXELS`, the oldest first."""
+    with _lock:
+        _seen[session] = time.monotonic()
+        others = sorted((other for other in _seen if other is not session), key=_seen.get)
+        held = sum(one.pixels() for one in (session, *others))
+        for other in others:
+            if held <= ALL_PIXELS:
+                return
+            held -= other.pixels()
+            other.clear()

@@ -33,6 +33,10 @@ class Settings:
     megabytes: float = 64
     """The largest file that is taken, in millions of bytes."""
 
+    minutes: float = 10
+    """How long a call's pictures may take, once it is its turn; then they are stopped. On this machine's own address
+    they take as long as they want."""
+
     device: str | None = None
     """Such as cpu, cuda, cuda:1 or mps; without it, the accelerator if there is one."""
 
@@ -41,6 +45,11 @@ class Settings:
 
     browser: bool = False
     """Open the editor in a browser."""
+
+    @property
+    def limit(self) -> float | None:
+        """The minutes that hold, if any do."""
+        return None if self.host in LOCAL else self.minutes
 
     @property
     def any_model(self) -> bool:

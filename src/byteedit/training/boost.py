@@ -160,8 +160,7 @@ def fit(
     """
     if sharded(accelerator):
         _check_sharded(settings, judge)
-    skipped = Skipped()
-    own = pipe.schedule
+    skipped, own = Skipped(), pipe.schedule
     if settings.rank and settings.guidance_scale is None and not settings.recommends:
         warn_of_schedule(settings.tuned)
     pipe.follow(spaced(pipe, settings, own))

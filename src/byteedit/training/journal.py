@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from filelock import FileLock, Timeout
 from PIL.Image import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -18,7 +19,10 @@ __all__ = ["Journal", "track"]
 
 
 class Journal:
-    """The log of a run that begins, or goes on, after `step` of `steps`; lines of later steps are struck out."""
+    """The log of a run that begins, or goes on, after `step` of `steps`; lines of later steps are struck out.
+
+    Until it is closed, no other training may write to its folder. Raises ValueError where one does.
+    """
 
     def __init__(self, accelerator: Accelerator, output: Path, step: int, steps: int):
         self.accelerator, self.file = accelerator, output / "log.jsonl"
@@ -26,6 +30,11 @@ class Journal:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         output.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(output / ".lock", timeout=0)
+        try:
+            self.lock.acquire() if accelerator.is_main_process else None
+        except Timeout:
+            raise ValueError(f"another training is at work in {output}; wait for it, or take another output.") from None
         if accelerator.is_main_process and self.file.exists():
             lines = [line for line in self.file.read_text().splitlines(keepends=True) if line.endswith("\n")]
             kept = self.file.with_suffix(".new")
@@ -67,8 +76,9 @@ class Journal:
         sheet.save(folder / f"step-{step:05}.png")
 
     def close(self) -> None:
-        """End the bar."""
+        """End the bar, and let others write to the folder."""
         self.bar.close()
+        self.lock.release()
 
 
 def track(accelerator: Accelerator, settings: Settings, step: int) -> None:
