@@ -224,12 +224,20 @@ def below(page, one: str, other: str) -> bool:
     return page.locator(one).bounding_box()["y"] > page.locator(other).bounding_box()["y"]
 
 
+def width(page) -> int:
+    """Pixels that the page takes from left to right."""
+    return page.evaluate("document.documentElement.scrollWidth")
+
+
 def test_a_phone(open_page):
     page, _ = open_page(PHONE)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert width(page) <= 390
     assert below(page, "#be-edit", "#be-examples")  # what can be opened comes first,
     example(page)
     assert below(page, "#be-examples", "#be-edit")  # then what can be done
+    for narrow in (390, 360, 320):
+        page.set_viewport_size({"width": narrow, "height": 844})
+        assert width(page) <= narrow
     page.click("[data-do=clear]")
     page.locator("#be-stage canvas").scroll_into_view_if_needed()
     box = page.locator("#be-stage canvas").bounding_box()
