@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import PIL.ImageChops
 import PIL.ImageOps
 import pytest
 from PIL import Image
 
 from byteedit.app.answering import answer, command_for, extension, result_of
+from byteedit.app.events import Events
 from byteedit.app.examples import EXAMPLES
 from byteedit.app.line import Line
 from byteedit.app.making import Made, make
@@ -155,6 +157,32 @@ def test_the_download_is_replayed_by_the_command_line(model, scene, tmp_path, ca
     assert main(["edit", "--replay", result.name]) == 0
     assert f"identical to {result.name}" in capsys.readouterr().out
     assert set(read_record(Path(result.name)).inputs) == {"photo.png", *([result.mask_name] if mask else [])}
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_mask_from_transparency_gives_a_picture_that_is_seen_and_replayed(model, scene, capsys, more):
+    image, mask = scene(70, 50)
+    clear = Image.new("L", (70, 50))
+    clear.paste(255, (10, 10, 40, 30))
+    image.putalpha(PIL.ImageOps.invert(clear))
+    session, events = Session(), Events(Settings(model=model, device="cpu"))
+    session.open(photo_of(image))
+    address = events.mask_from_alpha(session)["src"]
+    if more:  # is painted
+        address = data_address(PIL.ImageChops.lighter(clear, mask), "PNG")
+    command = Edit(prompt="a red boat", model=model, seed=3, steps=2, device="cpu")
+    list(events._run(session, command, address))
+    result = session.chosen_result()
+    assert result.image.mode == "RGB"
+    Path(result.name).write_bytes(result.png())
+    Path("photo.png").write_bytes(session.photo.content)
+    Path(result.mask_name).write_bytes(result.mask_png())
+    assert main(["edit", "--replay", result.name]) == 0
+    assert f"identical to {result.name}" in capsys.readouterr().out
+    elsewhere = Image.new("L", (70, 50))
+    elsewhere.paste(255, (50, 30, 60, 40))
+    list(events._run(session, command, data_address(elsewhere, "PNG")))
+    assert session.chosen_result().image.mode == "RGBA"  # nothing was made where it is transparent
 
 
 def test_a_stopped_picture_says_that_it_cannot_be_made_again(model, scene, tmp_path, capsys):

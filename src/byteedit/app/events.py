@@ -5,6 +5,7 @@ Every error leaves here as one sentence for the visitor (`wording`); what is sho
 
 import secrets
 import tempfile
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -16,7 +17,16 @@ from byteedit.app.answering import answer, check_bounds, extension, result_of
 from byteedit.app.files import put, remove_all, taken
 from byteedit.app.line import Line
 from byteedit.app.making import Made, make, open_model
-from byteedit.app.photo import Photo, alpha_mask, data_address, mask_copy, open_bounded, painted_mask, read_photo
+from byteedit.app.photo import (
+    Photo,
+    alpha_mask,
+    data_address,
+    mask_copy,
+    open_bounded,
+    painted_mask,
+    reaches_transparent,
+    read_photo,
+)
 from byteedit.app.session import Session
 from byteedit.app.settings import Settings
 from byteedit.app.showing import compared, copy_of, progress, thumbs, told
@@ -90,7 +100,9 @@ class Events:
     def mask_from_alpha(self, session: Session):
         """Mask what is transparent in the picture."""
         photo = need_photo(session)
-        return told("mask", src=mask_copy(alpha_mask(photo.image), photo.image.size))
+        mask = mask_copy(alpha_mask(photo.image), photo.image.size)
+        session.from_alpha = True
+        return told("mask", src=mask)
 
     @said
     def open_example(self, session: Session, event: gr.EventData):
@@ -154,6 +166,8 @@ class Events:
         """Make a command's pictures and show how they form: what the stage and the list of results get."""
         photo, before = need_photo(session), session.copy  # another one may be opened meanwhile
         mask = None if isinstance(command, Outpaint) else painted_mask(painted, photo.image.size)
+        if session.from_alpha and mask and reaches_transparent(mask, photo.image):  # else what comes is not seen
+            photo, command = photo.opaque(), replace(command, mask_from_alpha=True)
         check_bounds(command, photo.image.size, self.settings.megapixels)  # before anyone waits
         with tempfile.TemporaryDirectory() as folder:
             session.stop = Path(folder) / "stop"

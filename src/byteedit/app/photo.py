@@ -9,10 +9,11 @@ import binascii
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import PIL.Image
+import PIL.ImageChops
 import PIL.ImageOps
 
 from byteedit.commands.work import as_edited
@@ -42,6 +43,10 @@ class Photo:
     def stem(self) -> str:
         """The name without its ending."""
         return Path(self.name).stem
+
+    def opaque(self) -> "Photo":
+        """The same without its alpha, as `--mask-from-alpha` edits it."""
+        return replace(self, image=self.image.convert(self.image.mode.removesuffix("A")))
 
 
 def read_photo(content: bytes, name: str, megapixels: float, megabytes: float) -> Photo:
@@ -130,6 +135,11 @@ def alpha_mask(image: PIL.Image.Image) -> PIL.Image.Image:
     if image.mode not in ("RGBA", "LA"):
         raise ValueError("This picture has no transparent parts; paint the mask, or open one.")
     return PIL.ImageOps.invert(image.getchannel("A"))
+
+
+def reaches_transparent(mask: PIL.Image.Image, image: PIL.Image.Image) -> bool:
+    """Whether a mask generates where a picture with alpha is transparent."""
+    return PIL.ImageChops.multiply(mask, alpha_mask(image)).getbbox() is not None
 
 
 def mask_copy(mask: PIL.Image.Image, size: tuple[int, int]) -> str:

@@ -105,11 +105,12 @@ class Session:
     copy: str = field(default="", repr=False)  # the photo's, for the browser
     results: list[Result] = field(default_factory=list)
     chosen: int = 0  # index of the result that is shown
+    from_alpha: bool = False  # whether a mask was taken from the photo's alpha
     stop: Path | None = None  # the file that ends what is being made
 
     def open(self, photo: Photo) -> None:
         """Work on a photo."""
-        self.photo, self.copy = photo, browser_copy(photo.image, photo.tags)
+        self.photo, self.copy, self.from_alpha = photo, browser_copy(photo.image, photo.tags), False
         make_room(self)
 
     def keep(self, result: Result, before: str) -> Result:

@@ -182,7 +182,8 @@ def read(command: PictureCommand, job: Job) -> tuple[PIL.Image.Image, PIL.Image.
     except ValueError as error:
         raise ValueError(f"{job.image}: {error}" if str(job.image) not in str(error) else str(error)) from error
     if isinstance(command, MaskedCommand) and command.mask_from_alpha:
-        return *split_alpha(image, job.image), tags
+        image, transparent = split_alpha(image, job.image)
+        return image, open_picture(job.mask) if job.mask else transparent, tags  # the editor's records have both
     return image, job.mask and open_picture(job.mask), tags
 
 
