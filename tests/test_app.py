@@ -1,5 +1,6 @@
 """The editor without its page: files that come in, what a session keeps, and PNGs that go out."""
 
+import base64
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -131,7 +132,11 @@ def test_transparent_parts_can_be_the_mask(scene):
 def test_every_mode_has_a_copy_for_the_browser(scene, mode):
     image = scene(70, 50)[0].convert("L" if mode == "I;16" else mode)
     image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257) if mode == "I;16" else image
-    assert browser_copy(photo_of(image).image, {}).startswith("data:image/png;base64,")
+    photo = photo_of(image)
+    assert browser_copy(photo.image, {}).startswith("data:image/png;base64,")
+    thumb = result_of(Made(image=photo.image, command=Erase(seed=0)), photo, None).drawn().thumb
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(thumb.partition(",")[2]))).convert("L"), np.float32)
+    assert np.abs(shown - np.asarray(scene(70, 50)[0].convert("L"), np.float32)).mean() < 4
 
 
 def session_with(photo, made, mask) -> Session:

@@ -18,7 +18,9 @@ from byteedit.commands.pictures import MaskedCommand, PictureCommand
 from byteedit.commands.records import describe
 from byteedit.commands.work import verify
 from byteedit.files import png
+from byteedit.image import levels
 from byteedit.provenance import encode_png, versions
+from byteedit.reading import read_pictures
 
 KEPT, KEPT_PIXELS = 24, 250e6  # a visitor's results, and pixels of all of these
 ALL_PIXELS = 600e6  # of all visitors' photos and results
@@ -89,7 +91,7 @@ class Result:
 
     def drawn(self) -> "Result":
         """The same with its copies for the browser."""
-        thumb = self.image.convert("RGB")
+        thumb = PIL.Image.fromarray(levels(read_pictures(self.image)[0].pixels))  # grey of 16 bits, too
         thumb.thumbnail((THUMB, THUMB))
         return replace(self, after=browser_copy(self.image, self.photo.tags), thumb=data_address(thumb))
 
