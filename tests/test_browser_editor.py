@@ -242,4 +242,14 @@ def test_a_phone(open_page):
     page.locator("#be-stage canvas").scroll_into_view_if_needed()
     box = page.locator("#be-stage canvas").bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    assert masked(page) > 0
+    painted = masked(page)
+    assert painted > 0
+    fingers = page.context.new_cdp_session(page)
+    for apart in (0, 20, 40, 60, 80, 100):  # the first finger comes down alone, and moves with the second
+        points = [{"x": box["x"] + 120 - apart, "y": box["y"] + 40, "id": 0}]
+        points += [{"x": box["x"] + 120 + apart, "y": box["y"] + 40, "id": 1}] if apart else []
+        kind = "touchMove" if apart > 20 else "touchStart"
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert page.evaluate("visualViewport.scale") > 1.2
+    assert masked(page) == painted  # two fingers zoom; they do not paint

@@ -192,9 +192,16 @@ function paintTo(point) {
   paper.stroke();
   stroke = point;
 }
+function takeBack() {
+  if (!stroke) return;
+  stroke = cursor = null;
+  setAlpha(past.pop());
+  draw();
+}
 const slide = event => { split = Math.min(1, Math.max(0, spot(event)[0] / canvasSize()[0])); draw(); };
 const painting = () => photo && !busy && !outpainting() && root.dataset.view === 'paint';
 canvas.addEventListener('pointerdown', event => {
+  if (!event.isPrimary) { takeBack(); return; }              // two fingers: the browser zooms
   if (comparing()) { canvas.setPointerCapture(event.pointerId); slide(event); return; }
   if (!painting() || event.button) return;
   canvas.setPointerCapture(event.pointerId);
@@ -204,13 +211,15 @@ canvas.addEventListener('pointerdown', event => {
   draw();
 });
 canvas.addEventListener('pointermove', event => {
+  if (!event.isPrimary) return;
   if (comparing()) { if (event.buttons) slide(event); return; }
   if (!painting()) return;
   cursor = spot(event);
   if (stroke) paintTo(cursor);
   draw();
 });
-for (const end of ['pointerup', 'pointercancel']) canvas.addEventListener(end, () => { stroke = null; });
+canvas.addEventListener('pointerup', () => { stroke = null; });
+canvas.addEventListener('pointercancel', takeBack);
 canvas.addEventListener('pointerleave', () => { cursor = null; draw(); });
 handle.addEventListener('pointerdown', event => handle.setPointerCapture(event.pointerId));
 handle.addEventListener('pointermove', event => { if (event.buttons) slide(event); });
