@@ -36,6 +36,10 @@ def open_page(editor, chromium):
         page.context.close()
 
 
+WIDE = "(() => { const c = document.querySelector('#be-stage canvas'); return c.width / c.height > 1.7; })()"
+STEP = "document.querySelector('.be-words').textContent.slice(5)"  # a number, while one picture is made
+
+
 def upload(page, path) -> None:
     """Open a picture of one's own."""
     page.set_input_files("#be-file input[type=file]", path)
@@ -148,18 +152,13 @@ def test_outpaint_shows_the_new_canvas_first(open_page):
     example(page, 1)
     square = page.locator("#be-stage canvas").bounding_box()
     tab(page, "Outpaint")
-    page.wait_for_function(
-        "(() => { const c = document.querySelector('#be-stage canvas'); return c.width / c.height > 1.7; })()"
-    )
+    page.wait_for_function(WIDE)
     assert square["width"] == pytest.approx(square["height"], abs=2)
     setting(page, "Steps", 4)
     run(page, "outpaint", 1)
     assert Image.open(download(page)).size == (228, 128)
     example(page, 1)  # square again: its canvas comes without another look at the tab
-    page.wait_for_function(
-        "(() => { const c = document.querySelector('#be-stage canvas'); return c.width / c.height > 1.7; })()"
-        " && document.querySelector('.be-stage').dataset.view === 'paint'"
-    )
+    page.wait_for_function(WIDE + " && document.querySelector('.be-stage').dataset.view === 'paint'")
 
 
 def test_stop_midway_keeps_what_there_is(open_page):
@@ -173,6 +172,29 @@ def test_stop_midway_keeps_what_there_is(open_page):
     page.wait_for_selector("#be-results .be-thumb")
     assert "stopped" in page.inner_text("#be-results")
     page.wait_for_function("!document.querySelector('.be-busy')")
+
+
+def test_another_tab_shows_the_picture_whole_while_one_is_made(open_page):
+    page, _ = open_page()
+    example(page)
+    look = "document.querySelector('#be-stage canvas').toDataURL()"
+    tab(page, "Outpaint")
+    page.wait_for_function(WIDE)
+    outpaint = page.evaluate(look)
+    tab(page, "Edit")
+    edit = page.evaluate(look)
+    setting(page, "Steps", 400)
+    page.click("#be-edit")
+    page.wait_for_function(f"{look} !== {edit!r} && parseInt({STEP}) > 0")  # it forms
+    tab(page, "Outpaint")
+    page.wait_for_function(WIDE)
+    step = page.evaluate(f"parseInt({STEP})")
+    page.wait_for_function(f"parseInt({STEP}) > {step + 40}")
+    assert page.evaluate(look) == outpaint
+    tab(page, "Edit")
+    page.wait_for_function(f"{look} !== {edit!r}")
+    page.click("#be-stop")
+    page.wait_for_selector("#be-results .be-thumb")
 
 
 def test_wrong_files_and_missing_masks_are_sentences(open_page, tmp_path):

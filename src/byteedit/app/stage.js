@@ -8,13 +8,15 @@ const handle = board.querySelector('.be-handle');
 const pen = canvas.getContext('2d');
 
 const none = {left: 0, right: 0, top: 0, bottom: 0};
-let photo = null, real = [1, 1], forming = null, sides = none, result = null;
+let photo = null, real = [1, 1], forming = null, sides = none, result = null, begun = null;
 let split = 0.5, tool = 'brush', stroke = null, cursor = null, busy = false;
 
 const scale = () => photo.width / real[0];                       // copy pixels a real pixel
 const flags = (name, on) => root.querySelector(`[data-do=${name}]`).setAttribute('aria-pressed', on);
 const outpainting = () => root.dataset.task === 'outpaint';
 const comparing = () => root.dataset.view === 'compare' && result !== null && !busy;
+/* What is being made forms only where it was begun: on its picture, in its tab. */
+const here = () => busy && begun.photo === photo && begun.task === root.dataset.task;
 const load = src => new Promise((done, fail) => {
   const image = new Image();
   image.onload = () => done(image);
@@ -47,7 +49,7 @@ const say = {
   },
   sides(told) { sides = told.sides || none; forming = null; view('paint'); },
   async busy(told) {
-    if (!busy) { busy = true; forming = null; }
+    if (!busy) { busy = true; forming = null; begun = {photo, task: root.dataset.task}; }
     root.classList.add('be-busy');
     root.querySelector('.be-words').textContent = told.words;
     root.querySelector('.be-meter i').style.width = `${100 * (told.share || 0)}%`;
@@ -66,6 +68,7 @@ function idle() { busy = false; forming = null; root.classList.remove('be-busy')
 
 async function form(patch) {
   const image = await load(patch.src), s = scale();
+  if (!here()) return;
   if (!forming || patch.fresh) forming = layer(...canvasSize());
   const paper = forming.getContext('2d');
   paper.drawImage(image, patch.left * s, patch.top * s, patch.width * s, patch.height * s);
@@ -104,12 +107,12 @@ function draw() {
 }
 function drawPicture() {
   const s = scale(), at = outpainting() ? [sides.left * s, sides.top * s] : [0, 0];
-  const [width, height] = canvasSize();
+  const [width, height] = canvasSize(), patches = here() ? forming : null;
   if (outpainting()) hatch(width, height);
-  if (outpainting() && forming) pen.drawImage(forming, 0, 0);
+  if (outpainting() && patches) pen.drawImage(patches, 0, 0);
   pen.drawImage(photo, at[0], at[1]);
-  if (!outpainting() && forming) pen.drawImage(forming, 0, 0);
-  if (outpainting() || (busy && forming)) return;
+  if (!outpainting() && patches) pen.drawImage(patches, 0, 0);
+  if (outpainting() || patches) return;
   const tint = layer(mask.width, mask.height), paper = tint.getContext('2d');
   paper.drawImage(mask, 0, 0);
   paper.globalCompositeOperation = 'source-in';
