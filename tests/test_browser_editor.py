@@ -205,11 +205,44 @@ def test_wrong_files_and_missing_masks_are_sentences(open_page, tmp_path):
     Image.new("L", (7000, 7000)).save(tmp_path / "large.png")
     page.set_input_files("#be-file input[type=file]", tmp_path / "large.png")
     page.wait_for_selector("text=large.png is 7000 x 7000 pixels")
+    page.wait_for_function("!document.querySelector('.be-opening')")
     example(page)
     page.click("[data-do=clear]")
     page.click("#be-edit")
     page.wait_for_selector("text=Nothing is painted yet")
     assert "Traceback" not in page.content()
+
+
+def hold(page, address: str) -> list:
+    """A list to which requests to an address come and wait for `release`."""
+    held = []
+    page.route(address, lambda route: held.append(route))
+    return held
+
+
+def release(page, held: list) -> None:
+    """Let what is held go on."""
+    while not held:
+        page.wait_for_timeout(20)
+    for route in held:
+        route.continue_()
+    page.unroute_all()
+
+
+def test_opening_and_sending_are_said_at_once(open_page, tmp_path):
+    page, _ = open_page()
+    Image.linear_gradient("L").save(tmp_path / "grey.png")
+    held = hold(page, "**/upload*")
+    page.set_input_files("#be-file input[type=file]", tmp_path / "grey.png")
+    page.wait_for_selector(".be-progress >> text=Opening grey.png")
+    release(page, held)
+    page.wait_for_selector(".be-open:not(.be-opening)")
+    held = hold(page, "**/queue/join*")
+    page.click("#be-edit")
+    page.wait_for_selector(".be-progress >> text=Sending")
+    release(page, held)
+    page.wait_for_selector("text=Nothing is painted yet")
+    page.wait_for_function("!document.querySelector('.be-busy')")
 
 
 def test_a_large_photo_is_edited_at_full_resolution(open_page, tmp_path):

@@ -85,7 +85,7 @@ class Events:
                 session.open(self._photo(path, "image"))
         except gr.Error as error:
             gr.Warning(error.message, title=error.title)
-            return gr.skip(), gr.skip(), None
+            return told("opened"), gr.skip(), None
         return self._opened(session), thumbs(session), None
 
     @said

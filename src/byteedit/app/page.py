@@ -16,7 +16,7 @@ from byteedit.app.settings import Settings
 from byteedit.commands.pictures import Anchor
 
 HERE = Path(__file__).parent
-MASK = "(...all) => [window.byteedit.mask(), ...all.slice(1, {count})]"
+SEND = "(...all) => [window.byteedit.send(), ...all.slice(1, {count})]"
 THUMBS = """{{#each value}}<button type="button" class="be-thumb{{#if chosen}} be-chosen{{/if}}" data-index="{{@index}}"
  title="{{words}}"><img src="{{src}}" alt="{{words}}"><span>{{words}}</span></button>{{/each}}"""
 PICK = """element.addEventListener('click', event => {
@@ -139,7 +139,8 @@ def forms_column(
     )
     for button, event, fields in runs:
         inputs = [mask, session, *fields, *settings]
-        button.click(event, inputs, [stage, strip], js=MASK.replace("{count}", str(len(inputs))), **QUIET)
+        run = button.click(event, inputs, [stage, strip], js=SEND.replace("{count}", str(len(inputs))), **QUIET)
+        run.failure(None, js="() => window.byteedit.idle()")
     stop.click(events.stop, session, stage, **QUIET)
     gr.on(
         [field.change for field in (*sides, *shape)] + [outpaint_tab.select],

@@ -27,6 +27,7 @@ const load = src => new Promise((done, fail) => {
 /* ---- what the server says ---- */
 const say = {
   async open(told) {
+    say.opened();
     photo = await load(told.src);
     real = [told.width, told.height];
     mask = layer(photo.width, photo.height);
@@ -51,8 +52,7 @@ const say = {
   async busy(told) {
     if (!busy) { busy = true; forming = null; begun = {photo, task: root.dataset.task}; }
     root.classList.add('be-busy');
-    root.querySelector('.be-words').textContent = told.words;
-    root.querySelector('.be-meter i').style.width = `${100 * (told.share || 0)}%`;
+    pill(told.words, told.share);
     if (told.patch) await form(told.patch);
   },
   async compare(told) {
@@ -63,7 +63,12 @@ const say = {
     view('compare');
   },
   idle() { idle(); },
+  opened() { root.classList.remove('be-opening'); },
 };
+function pill(words, share = 0) {
+  root.querySelector('.be-words').textContent = words;
+  root.querySelector('.be-meter i').style.width = `${100 * share}%`;
+}
 function idle() { busy = false; forming = null; root.classList.remove('be-busy'); }
 
 async function form(patch) {
@@ -258,6 +263,12 @@ function give(files) {
   input.files = list.files;
   input.dispatchEvent(new Event('change', {bubbles: true}));
 }
+document.addEventListener('change', event => {                // before gradio's own, which empties the field
+  const file = event.target.matches('#be-file input') && event.target.files[0];
+  if (!file || file.size > (window.gradio_config?.max_file_size ?? Infinity)) return;  // gradio refuses it itself
+  root.classList.add('be-opening');
+  pill(`Opening ${file.name} …`);
+}, true);
 board.addEventListener('dragover', event => { event.preventDefault(); board.classList.add('be-over'); });
 board.addEventListener('dragleave', () => board.classList.remove('be-over'));
 board.addEventListener('drop', event => {
@@ -270,6 +281,8 @@ new ResizeObserver(() => draw()).observe(board);
 
 window.byteedit = {
   mask() { return photo ? maskAddress() : ''; },
+  send() { if (photo && !busy) say.busy({words: 'Sending'}); return this.mask(); },
+  idle() { idle(); draw(); },
   task(name) { root.dataset.task = name; view('paint'); },
   say,
 };
