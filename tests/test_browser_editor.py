@@ -161,6 +161,23 @@ def test_outpaint_shows_the_new_canvas_first(open_page):
     page.wait_for_function(WIDE + " && document.querySelector('.be-stage').dataset.view === 'paint'")
 
 
+def test_sides_are_asked_for_where_they_count(open_page):
+    page, _ = open_page()
+    example(page)
+    tab(page, "Outpaint")
+    page.wait_for_function(WIDE)
+    assert not page.get_by_label("Left", exact=True).is_visible()
+    assert page.locator("#be-anchor").is_visible()
+    page.locator("#be-shape input").click()
+    page.get_by_role("option", name="by sides").click()
+    page.get_by_label("Left", exact=True).fill("128")
+    page.wait_for_function(WIDE)
+    assert not page.locator("#be-anchor").is_visible()
+    setting(page, "Steps", 2)
+    run(page, "outpaint", 1)
+    assert Image.open(download(page)).size == (256, 128)
+
+
 def test_stop_midway_keeps_what_there_is(open_page):
     page, _ = open_page()
     example(page)

@@ -174,7 +174,14 @@ def outpaint_fields() -> tuple[list, list]:
             allow_custom_value=True,
             elem_id="be-shape",
         )
-        anchor = gr.Dropdown(list(get_args(Anchor)), value="center", label="Picture stays", info="in the new shape")
+        anchor = gr.Dropdown(
+            list(get_args(Anchor)),
+            value="center",
+            label="Picture stays",
+            info="in the new shape",
+            elem_id="be-anchor",
+        )
+    ratio.change(None, ratio, js="shape => window.byteedit.shape(shape)")
     with gr.Row(elem_id="be-sides"):
         names = ("Left", "Right", "Top", "Bottom")
         sides = [gr.Number(0, label=name, precision=0, minimum=0, step=8, min_width=64) for name in names]

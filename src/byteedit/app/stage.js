@@ -283,6 +283,7 @@ window.byteedit = {
   mask() { return photo ? maskAddress() : ''; },
   send() { if (photo && !busy) say.busy({words: 'Sending'}); return this.mask(); },
   idle() { idle(); draw(); },
+  shape(name) { document.querySelector('#be-body').dataset.shape = name; },
   task(name) { root.dataset.task = name; view('paint'); },
   say,
 };
