@@ -235,6 +235,12 @@ def test_how_far_to_outpaint():
     assert extension(left=8, right=None) == {"left": 8, "right": 0, "top": 0, "bottom": 0}
     assert extension("1024x768") == {"size": "1024x768", "anchor": "center"}
     assert extension("16:9", "left", left=8) == {"aspect_ratio": "16:9", "anchor": "left"}
+    assert extension("2")["aspect_ratio"] == "2"
+    for shape in ("foo", "axb", "16:9:3", ""):
+        with pytest.raises(ValueError, match=f"The new shape is '{shape}'; give a ratio such as 16:9"):
+            extension(shape)
+    with pytest.raises(ValueError, match="give pixels for left, right, top or bottom, or a shape"):
+        extension(left=0, right=None)
 
 
 def test_the_pictures_to_try_have_masks_of_their_size():

@@ -197,6 +197,8 @@ def test_numbers_that_may_be_left_out_are_words():
     for text in ("many", "-1", "2.5"):
         with pytest.raises(ValueError, match=f"Seed is '{text}'; give a whole number from 0 on, or leave it empty"):
             number("Seed", text)
+    with pytest.raises(ValueError, match="Steps is '0'; give a whole number from 1 on, or leave it empty"):
+        number("Steps", "0", least=1)
     with pytest.raises(ValueError, match="Guidance is 'nan'; give a number"):
         number("Guidance", "nan", float)
 

@@ -227,6 +227,10 @@ def test_wrong_files_and_missing_masks_are_sentences(open_page, tmp_path):
     page.click("[data-do=clear]")
     page.click("#be-edit")
     page.wait_for_selector("text=Nothing is painted yet")
+    assert page.locator(".toast-body").last.bounding_box()["y"] > 600  # below, where no tabs are
+    setting(page, "Steps", 0)
+    page.click("#be-edit")
+    page.wait_for_selector("text=Steps is '0'; give a whole number from 1 on")
     assert "Traceback" not in page.content()
 
 

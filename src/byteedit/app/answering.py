@@ -1,5 +1,6 @@
 """One picture for a program: bytes and words in, a result out. The API endpoint and inference endpoints share it."""
 
+import re
 import secrets
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from byteedit.commands.pictures import Edit, Erase, Outpaint, PictureCommand
 from byteedit.commands.work import settle
 
 WORDS = 1000  # letters of a prompt
+SHAPE = re.compile(r"\d+[xX]\d+|[\d. ]+(:[\d. ]+)?")
 
 
 def answer(
@@ -78,10 +80,17 @@ def extension(
     top: float | None = 0,
     bottom: float | None = 0,
 ) -> dict:
-    """How far to outpaint, as the command has it: by sides, to a size ("1024x768") or to an aspect ratio ("16:9")."""
+    """How far to outpaint, as the command has it: by sides, to a size ("1024x768") or to an aspect ratio ("16:9").
+
+    Raises ValueError in the words of the page, which are those of the endpoint, too.
+    """
     if shape in (None, "by sides"):
         sides = {"left": left, "right": right, "top": top, "bottom": bottom}
+        if not any(sides.values()):
+            raise ValueError("Nothing says how far to go; give pixels for left, right, top or bottom, or a shape.")
         return {name: int(pixels or 0) for name, pixels in sides.items()}
+    if not SHAPE.fullmatch(shape):
+        raise ValueError(f"The new shape is {shape!r}; give a ratio such as 16:9, or a size such as 1024x768.")
     return {"size" if "x" in shape.lower() else "aspect_ratio": shape, "anchor": anchor or "center"}
 
 

@@ -30,7 +30,7 @@ from byteedit.app.photo import (
 from byteedit.app.session import Session
 from byteedit.app.settings import Settings
 from byteedit.app.showing import compared, copy_of, progress, thumbs, told
-from byteedit.app.wording import in_words, said
+from byteedit.app.wording import SECONDS, in_words, said
 from byteedit.commands.opening import default_loras
 from byteedit.commands.pictures import Edit, Erase, Outpaint, PictureCommand
 
@@ -84,7 +84,7 @@ class Events:
             with in_words():
                 session.open(self._photo(path, "image"))
         except gr.Error as error:
-            gr.Warning(error.message, title=error.title)
+            gr.Warning(error.message, SECONDS, title=error.title)
             return told("opened"), gr.skip(), None
         return self._opened(session), thumbs(session), None
 
@@ -148,7 +148,7 @@ class Events:
         return {
             "seed": secrets.randbelow(1_000_000) if (chosen := number("Seed", seed)) is None else chosen,
             "num_images": int(variations),
-            "steps": number("Steps", steps),
+            "steps": number("Steps", steps, least=1),
             "guidance_scale": number("Guidance", guidance, float),
             "model": model,
             "lora": tuple(f"{name}:{weight:g}" for name in loras),
@@ -272,15 +272,15 @@ def need_photo(session: Session) -> Photo:
     return session.photo
 
 
-def number(name: str, text: str | None, kind: type = int) -> int | float | None:
-    """What was typed as a number; None where nothing was. Raises ValueError for words and for what is below 0."""
+def number(name: str, text: str | None, kind: type = int, least: int = 0) -> int | float | None:
+    """What was typed as a number; None where nothing was. Raises ValueError for words and for what is below `least`."""
     if text is None or not text.strip():
         return None
     try:
         value = kind(text)
     except ValueError:
         value = -1
-    if not 0 <= value < 2**63:  # nan is none either
+    if not least <= value < 2**63:  # nan is none either
         whole = "a whole number" if kind is int else "a number"
-        raise ValueError(f"{name} is {text!r}; give {whole} from 0 on, or leave it empty.")
+        raise ValueError(f"{name} is {text!r}; give {whole} from {least} on, or leave it empty.")
     return value

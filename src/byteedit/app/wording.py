@@ -11,6 +11,7 @@ import gradio as gr
 from byteedit.app.showing import told
 
 log = logging.getLogger(__name__)
+SECONDS = 6  # that a sentence stands in the page
 
 
 @contextmanager
@@ -19,13 +20,13 @@ def in_words() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise gr.Error(str(error), title="That did not work", print_exception=False) from error
+        raise gr.Error(str(error), SECONDS, title="That did not work", print_exception=False) from error
     except gr.Error:
         raise
     except Exception as error:
         log.exception("an event failed")
         raise gr.Error(
-            "Something went wrong on our side; the log says what.", title="Sorry", print_exception=False
+            "Something went wrong on our side; the log says what.", SECONDS, title="Sorry", print_exception=False
         ) from error
 
 
