@@ -166,3 +166,29 @@ def chromium():
         pytest.skip(f"there is no {CHROMIUM}; `make test-browser` installs it")
     with browser() as chromium:
         yield chromium
+
+
+@pytest.fixture(scope="module")
+def editor():
+    """The address of an editor on the shipped model."""
+    from toy_editor import running
+
+    with running(megapixels=30, device="cpu") as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(editor, chromium):
+    """Function that visits the editor: open_page(PHONE) gives the page and the hosts that it asked."""
+    from toy_browser import DESKTOP, visit
+
+    pages = []
+
+    def open_page(device=DESKTOP):
+        page, hosts = visit(chromium, editor, **device)
+        pages.append(page)
+        return page, hosts
+
+    yield open_page
+    for page in pages:
+        page.context.close()
