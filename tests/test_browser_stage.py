@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from toy_browser import PHONE
+from toy_browser import DESKTOP, PHONE
 from toy_visitor import STEP, WIDE, download, example, masked, run, setting, tab
 
 pytest.importorskip("gradio")
@@ -56,6 +56,32 @@ def test_errors_speak_of_the_fields(open_page):
     setting(page, "Steps", 0)
     page.click("#be-edit")
     page.wait_for_selector("text=Steps is '0'; give a whole number from 1 on")
+
+
+CONTRAST = """query => {
+  const paper = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const look = (element, what) => {
+    paper.clearRect(0, 0, 1, 1); paper.fillStyle = getComputedStyle(element)[what]; paper.fillRect(0, 0, 1, 1);
+    return [...paper.getImageData(0, 0, 1, 1).data]; };
+  const light = rgb => rgb.slice(0, 3).map(v => v / 255).map(v => v <= 0.04 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0.05);
+  const element = [...document.querySelectorAll(query)].at(-1);
+  let behind = element;
+  while (look(behind, 'backgroundColor')[3] < 255) behind = behind.parentElement;
+  const pair = [light(look(element, 'color')), light(look(behind, 'backgroundColor'))];
+  return Math.max(...pair) / Math.min(...pair); }"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_and_what_is_not_seen_is_no_tab_stop(open_page, scheme):
+    page, _ = open_page(DESKTOP | {"color_scheme": scheme})
+    example(page)
+    words = ("#be-head p", "#be-examples span", "[role=tab][aria-selected=true]", "#be-edit", "#be-download")
+    for query in words:
+        assert page.evaluate(CONTRAST, query) >= 4.5, query
+    assert not page.locator("#be-file button").first.is_visible()
+    with page.expect_file_chooser():
+        page.click("#be-open")
 
 
 def hold(page, address: str) -> list:

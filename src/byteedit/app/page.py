@@ -247,11 +247,16 @@ def serve(settings: Settings, **options):
 
 
 def theme() -> gr.themes.Base:
-    """One accent, the system's own fonts."""
-    return gr.themes.Base(
+    """One accent, the system's own fonts; words stand out 4.5 to 1 and more (WCAG's AA)."""
+    look = gr.themes.Base(
         primary_hue="violet",
         neutral_hue="slate",
         radius_size="lg",
         font=["ui-sans-serif", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
+    )
+    return look.set(
+        body_text_color_subdued="*neutral_500",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
     )
