@@ -16,7 +16,7 @@ from byteedit.app.events import Events
 from byteedit.app.line import Line
 from byteedit.app.making import Forming, Made, Waiting, make, windows
 from byteedit.app.photo import read_photo
-from byteedit.app.session import Session
+from byteedit.app.session import Session, resumed
 from byteedit.app.settings import Settings
 from byteedit.cli import main
 from byteedit.commands.pictures import Edit, Erase, Outpaint
@@ -146,6 +146,17 @@ def test_a_photo_that_is_opened_meanwhile_is_not_the_before(model, scene):
             session.open(photos[1])
     assert session.copy != first
     assert (session.results[0].before, session.results[0].photo) == (first, photos[0])
+
+
+def test_a_token_brings_its_own_session_back_as_long_as_it_is_held():
+    first, second = (resumed("", Session()) for _ in range(2))
+    assert first.token != second.token and len(first.token) > 40
+    assert resumed(first.token, Session()) is first
+    assert resumed("guessed", Session()) not in (first, second)
+    token, first = first.token, None
+    fresh = Session()
+    assert resumed(token, fresh) is fresh
+    assert fresh.token != token
 
 
 def test_stop_says_so_where_nothing_runs(tmp_path):

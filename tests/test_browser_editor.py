@@ -115,6 +115,31 @@ def test_a_large_photo_is_edited_at_full_resolution(open_page, tmp_path):
     assert np.array_equal(np.asarray(result)[:400], before[:400])
 
 
+def test_a_reload_finds_picture_mask_words_and_results_again(open_page):
+    page, _ = open_page()
+    example(page, 2)
+    tab(page, "Erase")
+    setting(page, "Steps", 2)
+    run(page, "erase", 1)
+    tab(page, "Edit")
+    page.click("[data-do=clear]")
+    stroke(page, (0.2, 0.2), (0.4, 0.3))
+    painted = masked(page)
+    words = page.get_by_label("What should be there?", exact=True)
+    words.fill("a red boat")
+    page.reload()
+    page.wait_for_selector("#be-stage .be-open")
+    page.wait_for_selector("#be-results .be-thumb")
+    page.wait_for_function("document.querySelector('#be-side textarea').value === 'a red boat'")
+    assert masked(page) == pytest.approx(painted) and painted > 0
+    setting(page, "Steps", 2)
+    run(page, "edit", 2)  # one more than before
+    other, _ = open_page()
+    other.wait_for_function("sessionStorage.getItem('byteedit/visit')")
+    assert other.locator("#be-results .be-thumb").count() == 0
+    assert other.locator("#be-stage .be-open").count() == 0
+
+
 def test_two_visitors_never_see_each_other_s_pictures(open_page):
     first, _ = open_page()
     second, _ = open_page()

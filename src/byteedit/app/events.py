@@ -27,7 +27,7 @@ from byteedit.app.photo import (
     reaches_transparent,
     read_photo,
 )
-from byteedit.app.session import Session
+from byteedit.app.session import Session, resumed
 from byteedit.app.settings import Settings
 from byteedit.app.showing import compared, copy_of, progress, thumbs, told
 from byteedit.app.wording import SECONDS, in_words, said
@@ -73,6 +73,12 @@ class Events:
         return [
             {"src": data_address(example.picture), "words": example.stem.capitalize()} for example in examples.EXAMPLES
         ]
+
+    def resume(self, token: str, session: Session, *words: str):
+        """After a reload, as when the connection was lost, all that was there; words and mask are the browser's."""
+        session = resumed(token, session)
+        stage = told("open", **copy_of(session), again=True) if session.photo else gr.skip()
+        return session, session.token, stage, thumbs(session), *words
 
     # Pictures and masks come in
 

@@ -26,6 +26,8 @@ PICK = """element.addEventListener('click', event => {
 # All is queued: gradio's page shows no errors of what is not.
 QUIET = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 OPENING = QUIET | {"concurrency_limit": 2, "concurrency_id": "open"}  # a decoded picture is large
+RESUME = """(_, session, ...words) => [sessionStorage.getItem('byteedit/visit') ?? '', session,
+ ...JSON.parse(sessionStorage.getItem('byteedit/words') ?? JSON.stringify(words))]"""
 SAVE = "() => setTimeout(() => document.querySelector('#be-save').click(), 100)"
 
 
@@ -65,13 +67,25 @@ def build(settings: Settings) -> gr.Blocks:
             with gr.Column(scale=7, min_width=320):
                 stage, strip, examples, openings = stage_column(events, session)
             with gr.Column(scale=4, min_width=300, elem_id="be-side"):
-                prompt, extent = forms_column(events, session, mask, stage, strip)
-        openings.append(examples.select(events.open_example, session, [stage, strip, prompt], **QUIET))
+                words, extent = forms_column(events, session, mask, stage, strip)
+        openings.append(examples.select(events.open_example, session, [stage, strip, words[0]], **QUIET))
         for opened in openings:  # the canvas of the picture before does not fit
             opened.then(events.preview_canvas, [session, *extent], stage, **QUIET)
         endpoint(events)
+        visit_again(page, events, session, words, stage, strip)
         page.unload(events.forget)
     return page
+
+
+def visit_again(page: gr.Blocks, events: Events, session: gr.State, words: list, stage: gr.HTML, strip: gr.HTML):
+    """What a reload brings back: the session by its token, which the tab keeps with the words (and the mask)."""
+    token = gr.Textbox(visible=False)
+    come = page.load(
+        events.resume, [token, session, *words], [session, token, stage, strip, *words], js=RESUME, **QUIET
+    )
+    come.then(None, token, js="token => { sessionStorage.setItem('byteedit/visit', token); }")
+    keep = "(...words) => { sessionStorage.setItem('byteedit/words', JSON.stringify(words)); }"
+    gr.on([field.change for field in words], None, words, js=keep)
 
 
 def stage_column(events: Events, session: gr.State) -> tuple[gr.HTML, gr.HTML, gr.HTML, list]:
@@ -110,10 +124,10 @@ def stage_column(events: Events, session: gr.State) -> tuple[gr.HTML, gr.HTML, g
 
 def forms_column(
     events: Events, session: gr.State, mask: gr.Textbox, stage: gr.HTML, strip: gr.HTML
-) -> tuple[gr.Textbox, list]:
+) -> tuple[list, list]:
     """The three tabs, their settings, and the buttons that start and stop.
 
-    Gives the words of an edit, and the fields that say how far to outpaint.
+    Gives the words, those of an edit first, and the fields that say how far to outpaint.
     """
     with gr.Tabs(elem_id="be-tabs"):
         with gr.Tab("Edit", id="edit") as edit_tab:
@@ -150,7 +164,7 @@ def forms_column(
         trigger_mode="always_last",
         **QUIET,
     )
-    return edit_words[0], [*sides, *shape]
+    return [*edit_words, *outpaint_words], [*sides, *shape]
 
 
 def prompt_box(label: str) -> gr.Textbox:
@@ -237,7 +251,9 @@ def endpoint(events: Events) -> None:
 
 
 def serve(settings: Settings, **options):
-    """Open the model and launch the page, which loads nothing from elsewhere, and keeps nothing in the browser."""
+    """Open the model and launch the page, which loads nothing from elsewhere, and keeps nothing in the browser when its
+    tab is closed.
+    """
     Events(settings).open_model()
     look = {"theme": theme(), "css_paths": HERE / "page.css", "footer_links": []}
     bounds = {"max_file_size": int(settings.megabytes * 1e6), "max_threads": settings.queue + 32}

@@ -5,11 +5,12 @@ line writes, so that `byteedit edit --replay` makes it again beside the photo an
 """
 
 import hashlib
+import secrets
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import PIL.Image
 
@@ -107,6 +108,7 @@ class Session:
     copy: str = field(default="", repr=False)  # the photo's, for the browser
     results: list[Result] = field(default_factory=list)
     chosen: int = 0  # index of the result that is shown
+    token: str = field(default="", repr=False)  # what its visitor's page shows after a reload to have it again
     from_alpha: bool = False  # whether a mask was taken from the photo's alpha
     stop: Path | None = None  # the file that ends what is being made
 
@@ -144,7 +146,17 @@ class Session:
 
 
 _seen: WeakKeyDictionary[Session, float] = WeakKeyDictionary()  # when each visitor's pictures came last
+_by_token: WeakValueDictionary[str, Session] = WeakValueDictionary()
 _lock = Lock()
+
+
+def resumed(token: str | None, fresh: Session) -> Session:
+    """The session of a token, as long as it is held; else the fresh one, with a token that nobody can guess."""
+    with _lock:
+        if token and token in _by_token:
+            return _by_token[token]
+        fresh.token = secrets.token_urlsafe(32)
+        return _by_token.setdefault(fresh.token, fresh)
 
 
 def make_room(session: Session) -> None:

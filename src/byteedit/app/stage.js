@@ -36,7 +36,8 @@ const say = {
     root.classList.remove('be-compared');
     past = []; future = []; forming = null; sides = none;
     root.classList.add('be-open');
-    if (told.mask) { await say.mask({src: told.mask}); past = []; }
+    const drawn = told.again ? sessionStorage.getItem('byteedit/mask') : told.mask;
+    if (drawn) { await say.mask({src: drawn}); past = []; }
     view('paint');
   },
   async mask(told) {
@@ -278,6 +279,7 @@ board.addEventListener('drop', event => {
 });
 document.addEventListener('paste', event => give(event.clipboardData.files));
 new ResizeObserver(() => draw()).observe(board);
+window.addEventListener('pagehide', () => { if (photo) sessionStorage.setItem('byteedit/mask', maskAddress()); });
 
 window.byteedit = {
   mask() { return photo ? maskAddress() : ''; },
