@@ -84,6 +84,19 @@ def test_words_stand_out_and_what_is_not_seen_is_no_tab_stop(open_page, scheme):
         page.click("#be-open")
 
 
+def test_the_ring_shows_the_brush_s_new_size_at_once(open_page):
+    page, _ = open_page()
+    example(page)
+    page.locator("#be-stage canvas").hover()
+    look = "document.querySelector('#be-stage canvas').toDataURL()"
+    before = page.evaluate(look)
+    page.keyboard.press("]")
+    larger = page.evaluate(look)
+    page.keyboard.press("[")
+    assert larger != before
+    assert page.evaluate(look) == before
+
+
 def hold(page, address: str) -> list:
     """A list to which requests to an address come and wait for `release`."""
     held = []

@@ -251,7 +251,7 @@ document.addEventListener('keydown', event => {
   else if (command) return;
   else if (key === 'b') actions.brush();
   else if (key === 'e') actions.eraser();
-  else if (key === '[' || key === ']') size.value = +size.value + (key === ']' ? 2 : -2);
+  else if (key === '[' || key === ']') { size.value = +size.value + (key === ']' ? 2 : -2); draw(); }
   else return;
   event.preventDefault();
 });
