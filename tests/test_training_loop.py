@@ -193,7 +193,7 @@ def test_it_stops_early_and_keeps_the_best_weights(tmp_path):
 
 
 def test_what_is_watched_must_be_measured(tmp_path):
-    with pytest.raises(ValueError, match="watch is 'gold'; the validation measures silver"):
+    with pytest.raises(ValueError, match="watch is 'gold'; of the validation's measures, higher is better for silver"):
         run(settings_for(tmp_path, watch="gold", steps=2), validate=lambda model: {"silver": 1.0})
     with pytest.raises(ValueError, match="this stage has no validation"):
         run(settings_for(tmp_path, watch="gold"))

@@ -12,12 +12,12 @@ import gradio as gr
 
 import byteedit
 from byteedit.app import examples
-from byteedit.app.answering import answer, check_bounds, extension, result_of
+from byteedit.app.answering import answer, check_bounds, check_words, extension, result_of
 from byteedit.app.files import put, remove_all, taken
 from byteedit.app.line import Line
 from byteedit.app.making import Made, make, open_model
 from byteedit.app.photo import Photo, alpha_mask, data_address, mask_copy, open_bounded, painted_mask, read_photo
-from byteedit.app.session import Session
+from byteedit.app.session import Session, make_room
 from byteedit.app.settings import Settings
 from byteedit.app.showing import compared, copy_of, progress, thumbs, told
 from byteedit.app.wording import in_words, said
@@ -112,6 +112,7 @@ class Events:
     @said
     def edit(self, mask: str, session: Session, prompt: str, negative: str, *settings):
         """Fill the mask by what the prompt says."""
+        check_words(prompt, negative)
         words = {"prompt": prompt or None, "negative_prompt": negative or None}
         yield from self._run(session, Edit(**words, **self._common(*settings)), mask)
 
@@ -124,6 +125,7 @@ class Events:
     def outpaint(self, mask: str, session: Session, prompt: str, negative: str, left, right, top, bottom, *rest):
         """Extend the picture."""
         shape, anchor, *settings = rest
+        check_words(prompt, negative)
         words = {"prompt": prompt or None, "negative_prompt": negative or None}
         further = extension(shape, anchor, left, right, top, bottom)
         yield from self._run(session, Outpaint(**words, **further, **self._common(*settings, outpaint=True)), None)
@@ -155,17 +157,18 @@ class Events:
         photo, before = need_photo(session), session.copy  # another one may be opened meanwhile
         mask = None if isinstance(command, Outpaint) else painted_mask(painted, photo.image.size)
         check_bounds(command, photo.image.size, self.settings.megapixels)  # before anyone waits
+        make_room(session)
         with tempfile.TemporaryDirectory() as folder:
             session.stop = Path(folder) / "stop"
-            made = 0
+            made, last = 0, None
             for event in make(self.line, command, photo.image, mask, session.stop, self.settings.limit):
                 if isinstance(event, Made):
                     made += 1
-                    session.keep(result_of(event, photo, mask), before)
+                    last = session.keep(result_of(event, photo, mask), before)
                     yield gr.skip(), thumbs(session)
                 else:
                     yield progress(event, made, command.num_images), gr.skip()
-        yield (compared(session.results[0]) if made else told("idle")), thumbs(session)
+        yield (compared(last) if last else told("idle")), thumbs(session)
 
     def stop(self, session: Session):
         """Make the running step the last one; where none runs any longer, as after a lost connection, say so."""

@@ -96,11 +96,11 @@ def files_of(source: str) -> set[Path]:
     """The files on this machine that a source's rows are in, as far as they say themselves what split they are of."""
     name, split = _split(source)
     folder = _folder(Path(name), split)
-    if tables := set(find_files(name, split)) if Path(name).exists() and not name.endswith(".tar") else set():
-        return tables
-    if not folder or any((folder / file).is_file() for file in METADATA):
+    if name == "picturebook" or not Path(name).exists() or (folder and any((folder / f).is_file() for f in METADATA)):
         return set()
-    return set(folder.glob("*.tar")) or set(map(Path, find_pictures(folder)))
+    tars = [Path(name)] if name.endswith(".tar") else sorted(folder.glob("*.tar")) if folder else []
+    found = tars or find_files(name, split) or (find_pictures(folder) if folder else [])
+    return {Path(file).resolve() for file in found}
 
 
 def _split(source: str) -> tuple[str, str]:

@@ -39,9 +39,9 @@ def find_files(source: str | Path, split: str) -> list[Path]:
         return [source]
     kinds = [sorted(source.glob(kind)) for kind in ("*.parquet", "*.jsonl", "data/*.parquet", "data/*.jsonl")]
     named = next((mine for files in kinds if (mine := [file for file in files if _belongs(file, split)])), [])
-    if named or split != "train" or any(_belongs(file, other) for files in kinds for file in files for other in SPLITS):
+    if named or split != "train":
         return named
-    return next(filter(None, kinds), [])
+    return next((files for files in kinds if files and not any(_belongs(f, s) for f in files for s in SPLITS)), [])
 
 
 def _belongs(file: Path, split: str) -> bool:

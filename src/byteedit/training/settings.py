@@ -6,12 +6,12 @@ A stage adds its own fields in a subclass. `read` makes settings from a preset a
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
-__all__ = ["Settings", "changed", "check", "from_command_line", "read"]
+__all__ = ["Settings", "changed", "check", "check_watched", "from_command_line", "read"]
 
 Kind = TypeVar("Kind")
 LAUNCHED = {
@@ -113,6 +113,13 @@ def check(settings: Settings) -> None:
             warnings.warn(message, stacklevel=3)
 
 
+def check_watched(watch: str, measured: Collection[str]) -> None:
+    """Raise a ValueError where what is watched is none of the measures."""
+    higher = [name for name in measured if name != "loss"]
+    if watch and watch not in higher:
+        raise ValueError(f"watch is {watch!r}; of the validation's measures, higher is better for {', '.join(higher)}.")
+
+
 def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
     """Settings of `kind` from a YAML file of its fields, with `name=value` overrides, values in YAML.
 
@@ -179,13 +186,19 @@ def _checked(kind: type, values: Mapping[str, Any], where: str | Path) -> dict[s
     known = {setting.name: setting for setting in fields(kind)}
     if unknown := sorted(set(values) - set(known)):
         raise ValueError(f"{where}: no settings are called {', '.join(unknown)}; there are {', '.join(known)}.")
-    return {name: _typed(name, known[name].type, value) for name, value in values.items()}
+    given = {name: _given(name, value, known[name].default) for name, value in values.items()}
+    return {name: _typed(name, known[name].type, value) for name, value in given.items()}
+
+
+def _given(name: str, value: Any, default: Any) -> Any:
+    """A value, where YAML has one: nothing after the name, as in `features:`, stands for no words."""
+    if value is None and default is MISSING:
+        raise ValueError(f"{name} is empty; say what it is, or leave the line out.")
+    return "" if value is None and default == "" else value
 
 
 def _typed(name: str, kind: Any, value: Any) -> Any:
     """Numbers as numbers, since YAML reads 1e-5 as a word; choices and truth checked; everything else as it is."""
-    if kind is str and value is None:  # YAML's word for nothing, as in features=
-        return ""
     if value is False and "no" in get_args(kind):  # which is what YAML takes it for
         return "no"
     if get_origin(kind) is Literal and value not in get_args(kind):
