@@ -61,6 +61,12 @@ def test_help_says_what_each_option_means(capsys):
     assert "None" not in out
 
 
+def test_help_s_usage_has_what_was_given_already(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "pefl", "preset.yaml", "--help"])
+    assert "usage: byteedit train [-h] {reward,inpaint,pefl,fast} PRESET " in capsys.readouterr().out
+
+
 def test_help_loads_no_torch():
     code = (
         "import sys; from byteedit.cli import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
@@ -79,8 +85,17 @@ def test_it_runs_as_an_installed_command():
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("paint", "Unrecognized options: paint"),
-        ("edit photo.png --sead 1", "--sead, 1; perhaps --seed?"),
+        ("paint", "there is no command paint; perhaps outpaint? there are edit, erase, outpaint, app,"),
+        ("esit photo.png", "there is no command esit; perhaps edit? there are edit, erase,"),
+        ("study make x", "there is no command study make; there are create, serve, report, export."),
+        ("edit photo.png --sead 1", "there is no option --sead; perhaps --seed?"),
+        ("edit photo.png --mask_image m.png --num-inference-steps 3", "--mask-image; perhaps --mask?; there is no opt"),
+        ("edit photo.png --num-inference-steps=3", "there is no option --num-inference-steps; perhaps --steps?"),
+        ("edit photo.png --wings 3", "there is no option --wings; `byteedit edit --help` lists all."),
+        ("study create x --raterss 3", "there is no option --raterss; perhaps --raters?"),
+        ("train pefl preset.yaml --steps 2", "train has no option --steps; give it as --set steps=2."),
+        ("train pefl preset.yaml --batch-size=2 --debug", "give it as --set batch_size=2."),
+        ("demo again", "Unrecognized options: again"),
         ("edit photo.png --seed x", "Error parsing --seed"),
         ("edit photo.png --seed", "Missing value for argument '--seed'"),
         ("edit photo.png --dtype int8", "invalid choice 'int8' for argument '--dtype'"),
