@@ -7,11 +7,13 @@ import os
 import sys
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import MISSING, dataclass, fields, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
-__all__ = ["Settings", "changed", "check", "check_watched", "from_command_line", "read"]
+__all__ = ["Settings", "changed", "check", "check_watched", "explain", "from_command_line", "read"]
 
 Kind = TypeVar("Kind")
 LAUNCHED = {
@@ -156,6 +158,18 @@ def from_command_line(kind: type[Kind], usage: str) -> Kind:
         return tyro.cli(kind, default=read(kind, Path(sys.argv[1])), args=sys.argv[2:])
     except (ValueError, OSError) as error:
         sys.exit(str(error))
+
+
+def explain(settings: Any) -> str:
+    """Every setting with its kind, meaning and value, as the help of a command would list them, but for the dashes."""
+    import tyro
+
+    with redirect_stdout(StringIO()) as printed, suppress(SystemExit):
+        tyro.cli(type(settings), default=settings, args=["--help"], use_underscores=True)
+    rows = printed.getvalue().splitlines()
+    names = {setting.name for setting in fields(settings)}
+    first = next(place for place, row in enumerate(rows) if row[4:].partition(" ")[0] in names)
+    return "\n".join(f"    {row[4:]}".rstrip() if row[2:4] == "--" else row.rstrip() for row in rows[first:])
 
 
 def _said(preset: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
