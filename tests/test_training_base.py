@@ -1,6 +1,7 @@
 """The checkpoint that is tuned: opened for training; its text, sizes and noise as in the pipeline and diffusers."""
 
 import json
+import logging.handlers
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from PIL import Image
+from safetensors.torch import load_file
 
 import byteedit
 from byteedit import ByteEditInpaintPipeline
@@ -57,6 +59,20 @@ def test_the_base_is_opened_for_training(pipe, parts, tmp_path):
     ByteEditInpaintPipeline(**parts(in_channels=4)).save_pretrained(tmp_path / "plain")
     with pytest.raises(ValueError, match="has 4 input channels; training needs 9"):
         open_base(settings_for(base=str(tmp_path / "plain")))
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_all_weights_are_written_without_a_warning_of_diffusers(pipe, tmp_path, half):
+    said = logging.handlers.BufferingHandler(9)
+    logger = logging.getLogger("diffusers.models.modeling_utils")
+    logger.addHandler(said)
+    write(pipe.unet, pipe.unet.state_dict(), settings_for(output=tmp_path, half=half))
+    logger.removeHandler(said)
+    assert not said.buffer
+    kind = torch.float16 if half else torch.float32
+    assert {value.dtype for value in load_file(tmp_path / "unet/diffusion_pytorch_model.safetensors").values()} == {
+        kind
+    }
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])

@@ -3,6 +3,7 @@
 A stage adds its own fields in a subclass. `read` makes settings from a preset and overrides. Loads no torch.
 """
 
+import difflib
 import os
 import sys
 import warnings
@@ -21,6 +22,17 @@ LAUNCHED = {
     "accumulate": ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"),
 }
 """Settings that `accelerate launch` passes on, too: in which variable, and what it says where nobody chose."""
+
+OF_DIFFUSERS = {
+    "learning_rate": "lr",
+    "max_train_steps": "steps",
+    "train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "accumulate",
+    "lr_scheduler": "schedule",
+    "lr_warmup_steps": "warmup",
+    "max_grad_norm": "clip",
+}
+"""Settings as the training scripts of diffusers call them, and as they are called here."""
 
 
 @dataclass(kw_only=True)
@@ -199,7 +211,10 @@ def _checked(kind: type, values: Mapping[str, Any], where: str | Path) -> dict[s
     """The values with their types, if there are fields of their names."""
     known = {setting.name: setting for setting in fields(kind)}
     if unknown := sorted(set(values) - set(known)):
-        raise ValueError(f"{where}: no settings are called {', '.join(unknown)}; there are {', '.join(known)}.")
+        near = [difflib.get_close_matches(OF_DIFFUSERS.get(name, name), known, 1) for name in unknown]
+        meant = ", ".join(name for names in near for name in names)
+        hint = f"perhaps {meant}?" if meant else f"there are {', '.join(known)}."
+        raise ValueError(f"{where}: no settings are called {', '.join(unknown)}; {hint}")
     given = {name: _given(name, value, known[name].default) for name, value in values.items()}
     return {name: _typed(name, known[name].type, value) for name, value in given.items()}
 
