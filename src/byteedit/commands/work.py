@@ -11,6 +11,8 @@ import struct
 import sys
 import time
 import warnings
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +28,9 @@ from byteedit.commands.records import REPLAY_OPTIONS, describe, restore, what_ch
 from byteedit.files import make_writable, write_atomically
 from byteedit.provenance import encode_png, read_record
 from byteedit.reading import ORIENTATION, read_masks, read_pictures
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+"""Endings of what is a picture's name and no folder's."""
 
 DEEP = re.compile(";16[BLN]")  # of what PIL says of a file's tiles: 16 bits a channel
 
@@ -104,9 +109,7 @@ def plan(command: PictureCommand) -> list[Job]:
     masks = masks_of(command) or (None,)
     if command.seed is not None and not 0 <= command.seed < 2**63:
         raise UsageError(f"--seed is {command.seed}; give a whole number from 0 to 2^63 - 1.")
-    for path in (*command.images, *filter(None, masks)):
-        if not path.is_file():
-            raise ValueError(f"there is no file {path}.")
+    check_files((*command.images, *filter(None, masks)))
     seed = secrets.randbits(32) if command.seed is None else command.seed
     outputs = name_outputs(command)
     jobs = [
@@ -116,7 +119,10 @@ def plan(command: PictureCommand) -> list[Job]:
     ]
     for job in jobs[:: command.num_images]:
         image, mask, _ = read(command, job)
-        command.corner(image.size)
+        try:
+            command.corner(image.size)
+        except ValueError as error:
+            raise ValueError(f"{job.image}: {error}") from error
         if mask is not None and upright(mask).size != image.size:
             sizes = "{} x {} pixels, {} {} x {}".format(*upright(mask).size, job.image, *image.size)
             raise ValueError(f"{job.mask} is {sizes}; make the mask the same size as its picture.")
@@ -129,6 +135,15 @@ def plan(command: PictureCommand) -> list[Job]:
     return jobs
 
 
+def check_files(paths: Iterable[Path]) -> None:
+    """Raise ValueError where a picture that was named is missing, or a folder."""
+    for path in paths:
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; name its pictures, such as {path}/*.jpg.")
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}.")
+
+
 def masks_of(command: PictureCommand) -> tuple[Path, ...]:
     """The mask files that a command names."""
     return command.mask if isinstance(command, MaskedCommand) else ()
@@ -136,14 +151,20 @@ def masks_of(command: PictureCommand) -> tuple[Path, ...]:
 
 def name_outputs(command: PictureCommand) -> list[Path]:
     """Where each result goes: `--output` itself, or STEM.png in it when it is a folder; -1, -2 ... for variations."""
-    folder = command.output.is_dir() or not command.output.suffix or len(command.images) > 1
-    if not folder and command.output.suffix.lower() != ".png":
+    ending = command.output.suffix.lower()
+    folder = command.output.is_dir() or not ending or len(command.images) > 1
+    if not folder and ending != ".png":
         raise UsageError(f"--output is {command.output}; byteedit writes PNG, which keeps every pixel: name it .png.")
-    if folder and command.output.is_file():
-        raise UsageError(f"--output is the file {command.output}; several pictures need a folder.")
+    if folder and not command.output.is_dir() and (command.output.is_file() or ending in PICTURES):
+        raise UsageError(f"several pictures need a folder; --output is {command.output}.")
     firsts = [command.output / f"{image.stem}.png" if folder else command.output for image in command.images]
     if len(set(firsts)) < len(firsts):
-        raise UsageError("two pictures have the same name and would overwrite each other; edit them in two commands.")
+        [(twice, _)] = Counter(firsts).most_common(1)
+        same = [str(image) for image, first in zip(command.images, firsts, strict=True) if first == twice]
+        raise UsageError(
+            f"two pictures have the same name, {same[0]} and {same[1]}, and would overwrite each other; edit them in "
+            "two commands."
+        )
     several = range(1, command.num_images + 1)
     outputs = [
         path.with_stem(f"{path.stem}-{k}") if command.num_images > 1 else path for path in firsts for k in several
