@@ -148,7 +148,7 @@ def test_a_split_is_named_after_a_colon(tmp_path):
     beside(tmp_path / "photos" / "validation")
     assert len(rows_of(open_edits(f"{tmp_path / 'photos'}:validation", Skipped()))) == 2
     parquet(tmp_path / "tables")
-    with pytest.raises(ValueError, match="holds no Parquet or JSONL of the split 'test'"):
+    with pytest.raises(ValueError, match="holds no pictures, tars, Parquet or JSONL of the split 'test'"):
         open_edits(f"{tmp_path / 'tables'}:test", Skipped())
 
 
@@ -236,7 +236,7 @@ def test_the_picturebook_is_a_source():
 def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"there is no file or folder .*nowhere"):
         open_edits(tmp_path / "nowhere", Skipped())
-    with pytest.raises(ValueError, match="holds no Parquet or JSONL"):
+    with pytest.raises(ValueError, match="holds no pictures, tars, Parquet or JSONL of the split 'train'; name"):
         open_edits(tmp_path, Skipped())
     with pytest.raises(ValueError, match=r"there is no file .*gone.tar"):
         open_edits(tmp_path / "gone.tar", Skipped())

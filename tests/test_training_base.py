@@ -35,7 +35,7 @@ from byteedit.training.base import (
     training_scheduler,
     write,
 )
-from byteedit.training.settings import read
+from byteedit.training.settings import changed, read
 from byteedit.training.sft import InpaintSettings
 
 
@@ -192,6 +192,19 @@ def test_a_flow_whose_steps_depend_on_those_before_is_refused(flow):
 def test_what_no_setting_can_be_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
         settings_for(**change)
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ({"learning_rate": 1, "max_train_steps": 3}, r"called learning_rate, max_train_steps; perhaps lr, steps\?$"),
+        ({"held_uot": "x", "wings": 3}, r"no settings are called held_uot, wings; perhaps held_out\?$"),
+        ({"wings": 3}, "no settings are called wings; there are rank, alpha, "),
+    ],
+)
+def test_a_setting_that_does_not_exist_gets_the_one_that_was_meant(named, words):
+    with pytest.raises(ValueError, match=words):
+        changed(settings_for(), named, "there")
 
 
 def test_what_yaml_has_a_word_for_is_what_is_meant(tmp_path):

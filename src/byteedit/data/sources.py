@@ -16,7 +16,7 @@ from pyarrow.parquet import read_metadata
 from byteedit.data.skipped import Skipped
 from byteedit.files import sha256
 
-__all__ = ["digest", "find_files", "has_splits", "open_rows", "read_json_lines"]
+__all__ = ["digest", "find_files", "has_splits", "is_saved", "open_rows", "read_json_lines"]
 
 SPLITS = ("train", "validation", "test")
 HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
@@ -50,7 +50,7 @@ def _belongs(file: Path, split: str) -> bool:
 
 def has_splits(source: str | Path) -> bool:
     """Whether the rows depend on the split that is asked for; those of a file or a saved `Dataset` are always all."""
-    return not (Path(source).is_file() or _is_saved(Path(source), "state.json"))
+    return not (Path(source).is_file() or is_saved(Path(source), "state.json"))
 
 
 def digest(source: str | Path, split: str) -> str | None:
@@ -58,14 +58,15 @@ def digest(source: str | Path, split: str) -> str | None:
     path = Path(source)
     if not path.exists():
         return None
-    saved = _is_saved(path, "state.json", "dataset_dict.json")
+    saved = is_saved(path)
     parts = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("cache-"))
     files = sorted(parts) if saved else find_files(path, split)
     return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
 
 
-def _is_saved(path: Path, *names: str) -> bool:
-    return path.is_dir() and any((path / name).is_file() for name in names)
+def is_saved(path: Path, *names: str) -> bool:
+    """Whether `datasets` saved a folder, as a `Dataset` (state.json) or, unless `names` say else, a `DatasetDict`."""
+    return path.is_dir() and any((path / name).is_file() for name in names or ("state.json", "dataset_dict.json"))
 
 
 def open_rows(
@@ -76,7 +77,7 @@ def open_rows(
     Raises:
         ValueError: there is nothing of the kind, or not the split, or it is empty, or its first file is broken.
     """
-    if _is_saved(Path(source), "state.json", "dataset_dict.json"):
+    if is_saved(Path(source)):
         rows = load_from_disk(source)
         rows = _pick(rows, split, source) if isinstance(rows, DatasetDict) else rows
         return rows.to_iterable_dataset() if streaming else rows
