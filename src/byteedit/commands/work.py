@@ -23,7 +23,7 @@ import torch
 
 from byteedit.commands.command import UsageError
 from byteedit.commands.opening import add_loras, default_device, default_loras, open_pipeline
-from byteedit.commands.pictures import MaskedCommand, Outpaint, PictureCommand
+from byteedit.commands.pictures import Edit, MaskedCommand, Outpaint, PictureCommand
 from byteedit.commands.records import REPLAY_OPTIONS, describe, restore, what_changed
 from byteedit.files import make_writable, write_atomically
 from byteedit.provenance import encode_png, read_record
@@ -179,6 +179,10 @@ def load(command: PictureCommand):
     """The pipeline that a command asks for, with its LoRAs, on its device."""
     pipe = open_pipeline(command.model, getattr(torch, command.dtype))
     add_loras(pipe, command.lora)
+    guidance = pipe.schedule.guidance_scale if command.guidance_scale is None else command.guidance_scale
+    if isinstance(command, Edit | Outpaint) and command.negative_prompt and guidance <= 1:
+        said = "--negative-prompt does nothing, since there is no guidance; add --guidance-scale 3."
+        print(f"byteedit: {said}", file=sys.stderr)
     return pipe.to(command.device or default_device())
 
 
