@@ -54,8 +54,10 @@ def make(command: PictureCommand) -> None:
     jobs = plan(command)
     began = time.perf_counter()
     pipe = load(command)
-    verified = sum(do(command, pipe, job) for job in jobs)
-    where = str(jobs[0].output) if len(jobs) == 1 else f"{len(jobs)} pictures in {jobs[0].output.parent}"
+    verified, count = 0, len(jobs)
+    for number, job in enumerate(jobs, 1):
+        verified += do(command, pipe, job, f" ({number} of {count})" if count > 1 else "")
+    where = str(jobs[0].output) if count == 1 else f"{count} pictures in {jobs[0].output.parent}"
     report(where, began, verified, f"seed {jobs[0].seed}")
 
 
@@ -189,9 +191,12 @@ def load(command: PictureCommand):
 # One picture
 
 
-def do(command: PictureCommand, pipe, job: Job) -> int:
-    """Make, check and write one picture; returns how many unmasked pixels were verified unchanged."""
-    pipe.set_progress_bar_config(desc=job.output.name, leave=False)
+def do(command: PictureCommand, pipe, job: Job, place: str = "") -> int:
+    """Make, check and write one picture; returns how many unmasked pixels were verified unchanged.
+
+    place: which of how many it is, for the progress bar.
+    """
+    pipe.set_progress_bar_config(desc=f"{job.output.name}{place}", leave=False)
     image, mask, tags = read(command, job)
     result = command.call(pipe, image, mask, torch.Generator().manual_seed(job.seed))
     content = encode_png(result, describe(command, job.image, job.mask, job.seed), **tags)
