@@ -1,6 +1,5 @@
 """Open a pipeline by a name as people type it: a folder, a file, a hub name, or the model and the LoRAs that ship."""
 
-import json
 import re
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def refuse_parts(name: str, what: str) -> None:
         raise ValueError(f"{name} is no {what}; the LoRA lies in {', '.join(loras)}.")
     for unet in (folder, folder / "unet"):
         config = unet / "config.json"
-        if config.is_file() and json.loads(config.read_text()).get("_class_name") == "UNet2DConditionModel":
+        if config.is_file() and '"UNet2DConditionModel"' in config.read_text(encoding="utf-8"):
             raise ValueError(
                 f"{unet} is a UNet alone, no {what}; put it into its pipeline (docs/feedback.md, Load it)."
             )
