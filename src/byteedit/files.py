@@ -9,12 +9,17 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["FORMATS", "make_writable", "png", "sha256", "weights_sha256", "write_atomically"]
+__all__ = ["FORMATS", "is_file_name", "make_writable", "png", "sha256", "weights_sha256", "write_atomically"]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Of pictures by strangers, those that PIL decodes by itself; EPS, for one, would start another program."""
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.json")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name from data is one of a file in a folder, and leads to no other place."""
+    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
 def make_writable(folder: Path) -> None:
