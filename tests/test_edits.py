@@ -184,6 +184,8 @@ def test_the_caption_may_have_another_name(tmp_path):
         ({"0.png": png(RED)}, "missing caption"),
         ({"0.png": png(RED), "0.json": b"{broken"}, "missing caption"),
         ({"0.png": png(RED), "0.json": b'{"caption": 5}'}, "missing caption"),
+        ({"0.png": png(RED), "0.json": b'{"caption": "half \\ud83d"}'}, "missing caption"),
+        ({"0.png": png(RED), "0.json": b'{"caption": "a", "b": ' + b"[" * 100_000}, "missing caption"),
         ({"0.png": png(RED), "0.txt": b"a", "0.instances.0.png": object_mask((4, 4))}, "instance of another size"),
         ({"0.png": png(RED), "0.txt": b"a", "0.json": b'{"phrases": ["a", "b"]}'}, "phrases that do not match"),
     ],

@@ -16,7 +16,7 @@ from pyarrow.parquet import read_metadata
 from byteedit.data.skipped import Skipped
 from byteedit.files import sha256
 
-__all__ = ["digest", "find_files", "has_splits", "is_saved", "open_rows", "read_json_lines"]
+__all__ = ["digest", "find_files", "has_splits", "is_saved", "open_rows", "parse_object", "read_json_lines"]
 
 SPLITS = ("train", "validation", "test")
 HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
@@ -110,18 +110,19 @@ def read_json_lines(files: list[Path], skipped: Skipped) -> Iterator[tuple[Path,
     for file in files:
         with open(file, "rb") as lines:
             for line in filter(bytes.strip, lines):
-                row = _parse(line)
+                row = parse_object(line)
                 if row is None:
                     skipped.add("broken line")
                 else:
                     yield file, row
 
 
-def _parse(line: bytes) -> dict | None:
+def parse_object(line: bytes) -> dict | None:
+    """A JSON object; None where it is none, or nested too deeply, or no whole UTF-8."""
     try:
         row = json.loads(text := line.decode("utf-8-sig"))
         if SURROGATE.search(text):
             json.dumps(row, ensure_ascii=False).encode()  # raises for half a character, which no file could hold
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
