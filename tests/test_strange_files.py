@@ -1,9 +1,16 @@
 """Files by strangers, on which a run, a command or a report rests: they write nowhere else, and errors name them."""
 
-import pytest
+import shlex
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from byteedit.cli import main
+from byteedit.commands.work import open_picture
 from byteedit.evaluation.benchmarks import open_benchmark
 from byteedit.evaluation.runs import RunSettings, evaluate
+from byteedit.files import FORMATS
 from toy_benchmarks import write_brushbench, write_editbench
 
 
@@ -29,3 +36,30 @@ def test_an_id_may_begin_with_dots_and_hold_blanks(tmp_path):
     mapping = write_brushbench(tmp_path) / "mapping_file.json"
     mapping.write_text(mapping.read_text().replace('"000000017": {', '"..a boat/.": {'))
     assert [case.id for case in open_benchmark(f"brushbench:{tmp_path}")] == ["000000001", "..a boat-."]
+
+
+@pytest.mark.parametrize(
+    "line", ["erase photo.png --mask-from-alpha --output out.png", "edit --replay photo.png", "score photo.png"]
+)
+def test_no_other_program_is_started_for_a_picture(tmp_path, monkeypatch, capsys, line):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (9, 9)).save("photo.png", "EPS")
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_: pytest.fail("Ghostscript was started"))
+    assert main(shlex.split(line)) in (1, 2)
+    err = capsys.readouterr().err
+    assert "photo.png" in err and "Ghostscript" not in err
+
+
+def test_the_kinds_of_pictures_that_are_opened_are_said(tmp_path):
+    (tmp_path / "photo.png").write_text("%!PS-Adobe-3.0 EPSF-3.0")
+    with pytest.raises(ValueError, match=r"photo\.png cannot be read as a picture; .* kinds: PNG, JPEG, WEBP, GIF"):
+        open_picture(tmp_path / "photo.png")
+
+
+@pytest.mark.parametrize("kind", [*FORMATS, "MPO"])
+def test_what_a_phone_or_a_browser_saves_is_opened(tmp_path, kind):
+    one, other = Image.new("RGB", (16, 8), (200, 30, 30)), Image.new("RGB", (16, 8))
+    one.save(tmp_path / "photo.jpg", kind, **({"save_all": True, "append_images": [other]} if kind == "MPO" else {}))
+    image = open_picture(tmp_path / "photo.jpg")
+    assert (image.format, image.size) == (kind, (16, 8))
+    assert np.abs(np.asarray(image.convert("RGB")).astype(int) - (200, 30, 30)).max() < 8

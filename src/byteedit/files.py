@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from PIL.features import get_supported_modules
 
 __all__ = ["FORMATS", "is_file_name", "make_writable", "png", "sha256", "weights_sha256", "write_atomically"]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""Of pictures by strangers, those that PIL decodes by itself; EPS, for one, would start another program."""
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", *(["AVIF"] if "avif" in get_supported_modules() else []))
+"""Of pictures by strangers, those that PIL decodes by itself; EPS, for one, would start another program. A phone's MPO
+is a JPEG with more behind it."""
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.json")
 

@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from byteedit.files import png, sha256
+from byteedit.files import FORMATS, png, sha256
 
 KEY = "byteedit"
 PACKAGES = ("byteedit", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "numpy", "pillow")
@@ -79,7 +79,7 @@ def read_record(path: Path) -> Record:
         ValueError: `path` is no picture, or carries no record that this version can read.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             image.load()  # text after the pixels counts too
             text = image.info.get(KEY)
     except UnidentifiedImageError as error:

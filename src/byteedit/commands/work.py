@@ -25,7 +25,7 @@ from byteedit.commands.command import UsageError
 from byteedit.commands.opening import add_loras, default_device, default_loras, open_pipeline
 from byteedit.commands.pictures import Edit, MaskedCommand, Outpaint, PictureCommand
 from byteedit.commands.records import REPLAY_OPTIONS, describe, restore, what_changed
-from byteedit.files import make_writable, write_atomically
+from byteedit.files import FORMATS, make_writable, write_atomically
 from byteedit.provenance import encode_png, read_record
 from byteedit.reading import ORIENTATION, read_masks, read_pictures
 
@@ -70,14 +70,14 @@ def replay(command: PictureCommand) -> None:
             "--replay takes everything from the PNG's record; only --output, --device and --debug go with it."
         )
     record = read_record(earlier)
-    first = np.asarray(PIL.Image.open(earlier))  # before --output may replace it
+    first = np.asarray(PIL.Image.open(earlier, formats=FORMATS))  # before --output may replace it
     again = restore(record, earlier)
     output = command.output or earlier.with_name(f"{earlier.stem}-replay.png")
     began = time.perf_counter()
     again = replace(again, output=output, device=command.device)
     [job] = plan(again)
     verified = do(again, load(again), job)
-    same = np.array_equal(first, np.asarray(PIL.Image.open(job.output)))
+    same = np.array_equal(first, np.asarray(PIL.Image.open(job.output, formats=FORMATS)))
     report(str(job.output), began, verified, f"identical to {earlier}" if same else f"NOT identical to {earlier}")
     if not same:
         print(f"byteedit: {what_changed(record)}", file=sys.stderr)
@@ -239,13 +239,16 @@ def exif_bytes(exif: PIL.Image.Exif) -> bytes:
 
 
 def open_picture(path: Path) -> PIL.Image.Image:
-    """A picture file, read to its end. Raises ValueError where it is none, or broken."""
+    """A picture file of one of `FORMATS`, read to its end. Raises ValueError where it is none, or broken."""
     try:
-        image = PIL.Image.open(path)
+        image = PIL.Image.open(path, formats=FORMATS)
         if not image.mode.startswith("I") and any(DEEP.search(str(tile)) for tile in getattr(image, "tile", ())):
             warnings.warn(f"{path} has colours or alpha of 16 bits, of which the upper 8 are kept.", stacklevel=2)
         image.load()
-    except (PIL.UnidentifiedImageError, PIL.Image.DecompressionBombError, OSError, SyntaxError) as error:
+    except PIL.UnidentifiedImageError as error:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"{path} cannot be read as a picture; give a file of one of these kinds: {known}.") from error
+    except (PIL.Image.DecompressionBombError, OSError, SyntaxError) as error:
         raise ValueError(f"{path} cannot be read as a picture ({error}).") from error
     return image
 
