@@ -1,13 +1,15 @@
 """Files by strangers, on which a run, a command or a report rests: they write nowhere else, and errors name them."""
 
 import shlex
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from byteedit.app.photo import read_photo
 from byteedit.cli import main
-from byteedit.commands.work import open_picture
+from byteedit.commands.work import as_edited, open_picture
 from byteedit.evaluation.benchmarks import open_benchmark
 from byteedit.evaluation.runs import RunSettings, evaluate
 from byteedit.files import FORMATS
@@ -63,3 +65,19 @@ def test_what_a_phone_or_a_browser_saves_is_opened(tmp_path, kind):
     image = open_picture(tmp_path / "photo.jpg")
     assert (image.format, image.size) == (kind, (16, 8))
     assert np.abs(np.asarray(image.convert("RGB")).astype(int) - (200, 30, 30)).max() < 8
+
+
+TURNED_BUT_UNWRITABLE = (  # an orientation, and a unit that is text in the place of a number
+    b"II*\0" + struct.pack("<IHHHIIHHI4sI", 8, 2, 0x0112, 3, 1, 6, 0x0128, 2, 4, b"cm\0\0", 0)
+)
+
+
+@pytest.mark.parametrize(("exif", "size"), [(b"nothing of the kind", (16, 8)), (TURNED_BUT_UNWRITABLE, (8, 16))])
+def test_a_photo_whose_exif_data_are_broken_can_be_edited(tmp_path, exif, size):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (16, 8)).save(path, exif=exif)
+    with pytest.warns(UserWarning, match="EXIF data are broken; they are left out"):
+        picture, tags = as_edited(open_picture(path))
+    assert picture.size == size and not tags.get("exif")
+    with pytest.warns(UserWarning, match="EXIF data are broken; they are left out"):
+        assert read_photo(path.read_bytes(), "photo.png", megapixels=1, megabytes=1).image.size == size

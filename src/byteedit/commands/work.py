@@ -7,7 +7,6 @@ can be made again alone; what is written is compared with the input first, pixel
 import io
 import re
 import secrets
-import struct
 import sys
 import time
 import warnings
@@ -27,7 +26,7 @@ from byteedit.commands.pictures import Edit, MaskedCommand, Outpaint, PictureCom
 from byteedit.commands.records import REPLAY_OPTIONS, describe, restore, what_changed
 from byteedit.files import FORMATS, make_writable, write_atomically
 from byteedit.provenance import encode_png, read_record
-from byteedit.reading import ORIENTATION, read_masks, read_pictures
+from byteedit.reading import ORIENTATION, read_exif, read_masks, read_pictures
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 """Endings of what is a picture's name and no folder's."""
@@ -224,7 +223,7 @@ def as_edited(image: PIL.Image.Image) -> tuple[PIL.Image.Image, dict[str, bytes]
     tags = {"icc_profile": image.info["icc_profile"]} if image.info.get("icc_profile") else {}
     if image.mode == "CMYK":
         image, tags = image.convert("RGB"), {}
-    picture, exif = upright(image), image.getexif()
+    picture, exif = upright(image), read_exif(image)
     exif.pop(ORIENTATION, None)  # it has been followed
     return picture, tags | ({"exif": exif_bytes(exif)} if exif else {})
 
@@ -233,7 +232,7 @@ def exif_bytes(exif: PIL.Image.Exif) -> bytes:
     """EXIF data as a file holds them; of what cannot be written again, such as a number kept as text, nothing."""
     try:
         return exif.tobytes()
-    except (struct.error, TypeError, ValueError, KeyError, OverflowError):
+    except Exception:  # PIL raises of whatever kind
         warnings.warn("The picture's EXIF data are broken; they are left out.", stacklevel=2)
         return b""
 
