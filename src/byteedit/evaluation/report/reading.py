@@ -4,6 +4,7 @@ Nothing that differs from one time to the next is read, such as seconds: a run t
 the same report. No pages here.
 """
 
+import fnmatch
 import json
 import math
 from collections import defaultdict
@@ -25,7 +26,9 @@ __all__ = ["JUDGED", "Entry", "Run", "holding", "named", "paired", "read_run", "
 
 JUDGED = "quality"  # the mean of the judge's marks
 WORDED = [f"{score}.{kind}" for score in ("clip", "blip_itm") for kind in ("full", "simple", "rich")]
-USUAL = (JUDGED, *WORDED, "psnr.masked", "psnr.unmasked")
+USUAL = (JUDGED, *WORDED, "reward.*", "pickscore", "psnr.masked")
+"""What answers are compared by where nothing else is asked for, the first that there is. All tell of what was
+generated, as "psnr.unmasked" does not."""
 
 TOLD = ("benchmark", "prompt", "seed", "limit", "cases", "versions")  # what a report says of a run
 
@@ -103,7 +106,9 @@ class Run:
 
         None where no answer has it.
         """
-        return next((name for name in ([asked] if asked else USUAL) if name in self.scores), None)
+        if asked:
+            return asked if asked in self.scores else None
+        return next((name for kind in USUAL for name in fnmatch.filter(sorted(self.scores), kind)), None)
 
 
 def read_run(folder: Path) -> Run:
