@@ -215,15 +215,8 @@ def _checked(kind: type, values: Mapping[str, Any], where: str | Path) -> dict[s
         meant = ", ".join(name for names in near for name in names)
         hint = f"perhaps {meant}?" if meant else f"there are {', '.join(known)}."
         raise ValueError(f"{where}: no settings are called {', '.join(unknown)}; {hint}")
-    given = {name: _given(name, value, known[name].default) for name, value in values.items()}
+    given = {name: "" if value is None and known[name].default == "" else value for name, value in values.items()}
     return {name: _typed(name, known[name].type, value) for name, value in given.items()}
-
-
-def _given(name: str, value: Any, default: Any) -> Any:
-    """A value, where YAML has one: nothing after the name, as in `features:`, stands for no words."""
-    if value is None and default is MISSING:
-        raise ValueError(f"{name} is empty; say what it is, or leave the line out.")
-    return "" if value is None and default == "" else value
 
 
 def _typed(name: str, kind: Any, value: Any) -> Any:
@@ -234,6 +227,8 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
         raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, get_args(kind)))}.")
     if get_origin(kind) is tuple and isinstance(value, str):
         raise ValueError(f"{name} is {value!r}, expected a list, such as [{value}].")
+    if kind is str and value is None:
+        raise ValueError(f"{name} is empty; say what it is, or leave the line out.")
     if kind is Path and not (value and isinstance(value, str | Path)):
         raise ValueError(f"{name} is {value!r}, expected a path.")
     if get_origin(kind) is dict and not isinstance(value, dict):
