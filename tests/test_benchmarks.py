@@ -173,6 +173,9 @@ def test_a_folder_of_pairs_with_metadata(tmp_path):
     (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "in/one.png", "prompt": "a boat"}))
     with pytest.raises(ValueError, match=r"in-one has no mask.*mask=square"):
         open_benchmark(f"userbench:{tmp_path}")
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "in/one.png", "text": "a boat"}))
+    with pytest.raises(ValueError, match=r"in-one is an edit without a prompt, and its columns are .*text.*; give it"):
+        open_benchmark(f"userbench:{tmp_path},mask=square")
 
 
 def test_metadata_as_csv_with_references_and_cells_left_empty(tmp_path):
