@@ -2,6 +2,7 @@
 //
 // Nothing is decided here.
 
+import { criteria } from "./kinds.js";
 import { fit, load, showBefore } from "./pictures.js";
 
 const GAP = 14; // pixels between pictures
@@ -11,6 +12,7 @@ const TASKS = {
   outpainting: ["Extended", "The picture was to go on beyond its borders."],
   "": ["Asked for", ""],
 };
+const KEYS = [["Backspace", "back"], ["Enter", "on, where you have answered"], ["Space", "a closer look, with arrows"], ["P", "pause"]];
 let pictures = []; // the elements on the stage
 let shown = null; // the question they belong to
 
@@ -24,6 +26,14 @@ function element(tag, attributes = {}, ...children) {
   const made = Object.assign(document.createElement(tag), attributes);
   made.append(...children);
   return made;
+}
+
+/** What a rater may read again at any time: the study's instructions, what its axes mean, and the keys. */
+export function drawHelp({ kind, study, questions }) {
+  const list = (pairs) => pairs.flatMap(([name, meaning]) => [element("dt", {}, name), element("dd", {}, meaning)]);
+  document.querySelector("#keys .instructions").textContent = study.instructions;
+  byId("criteria").replaceChildren(...list(criteria(questions)));
+  byId("all-keys").replaceChildren(...list([...kind.keys, ...KEYS]));
 }
 
 /** Say on the stage what is wrong, with a button for another try. */
@@ -126,7 +136,7 @@ function last(kind, questions, answers, at) {
   const before = at > 0 && answers.get(questions[at - 1].id);
   if (before) return `Last: ${kind.words(before)}`;
   const [key, meaning] = kind.keys[0];
-  return matchMedia("(hover: none)").matches ? "Tap a picture for a closer look" : `${key}: ${meaning}. All keys: ?`;
+  return matchMedia("(hover: none)").matches ? "Tap a picture for a closer look" : `${key}: ${meaning}. Instructions and keys: ?`;
 }
 
 function drawPause({ rater, done, all, underway }) {
