@@ -17,8 +17,10 @@ const MARKS = ["bad", "poor", "fair", "good", "excellent"];
 const meaning = (axis) => axis.split(" & ").map((part) => MEANINGS[part] ?? "").join(" ").trim();
 
 /** [axis, meaning] of every axis that any question has and that has a meaning. */
-export const criteria = (questions) =>
-  [...new Set(questions.flatMap((question) => question.axes))].map((axis) => [axis, meaning(axis)]).filter(([, words]) => words);
+export function criteria(questions) {
+  const axes = new Set(questions.flatMap((question) => question.axes));
+  return [...axes].map((axis) => [axis, meaning(axis)]).filter(([, words]) => words);
+}
 
 const start = (value = {}) => ({ value, axis: 0 });
 
@@ -100,7 +102,7 @@ const bestWorst = {
   rows: () => [],
   choices: (question, draft, position) =>
     ["best", "worst"].map((end) => ({
-      words: end, end, key: "", chosen: draft.value[end] === position,
+      words: end, name: `Picture ${position}: ${end}`, end, key: "", chosen: draft.value[end] === position,
       draft: () => start(withEnd(draft.value, end, position)),
     })),
   badge: (question, draft, position) => ["best", "worst"].find((end) => draft.value[end] === position) ?? "",

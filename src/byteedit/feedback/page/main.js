@@ -186,6 +186,7 @@ function press(event) {
 
 function pressAtWork({ key, repeat }) {
   const focused = document.activeElement?.tagName === "BUTTON";
+  if (repeat && focused && key === "Enter") return true; // held, it presses a button once
   const next = repeat ? null : kind.press(key, questions[at], draft);
   if (next) change(next); // which lets one that comes too soon go by
   else if (key === "Backspace" || key === "ArrowLeft") back();

@@ -12,7 +12,9 @@ const TASKS = {
   outpainting: ["Extended", "The picture was to go on beyond its borders."],
   "": ["Asked for", ""],
 };
-const KEYS = [["Backspace", "back"], ["Enter", "on, where you have answered"], ["Space", "a closer look, with arrows"], ["P", "pause"]];
+const KEYS = [
+  ["Backspace", "back"], ["Enter", "on, where you have answered"], ["Space", "a closer look, with arrows"], ["P", "pause"],
+];
 let pictures = []; // the elements on the stage
 let shown = null; // the question they belong to
 
@@ -45,12 +47,16 @@ export function wait(words, again) {
 }
 
 export function drawQuestion({ kind, question, draft, change, look }) {
+  const held = allChoices().findIndex((choice) => choice.matches(":focus-visible")); // not after a click: keys are the page's
   byId("ask").textContent = kind.ask(draft);
   if (shown !== question) place(question, look);
   pictures.forEach((picture, index) => dress(picture, kind, question, draft, index + 1, change));
   byId("controls").replaceChildren(...kind.rows(question, draft).map((row) => drawRow(row, change)));
   arrange();
+  allChoices()[held]?.focus();
 }
+
+const allChoices = () => [...document.querySelectorAll(".choice")];
 
 /** Put a question's pictures and words on the page. They are loaded. */
 function place(question, look) {
@@ -85,11 +91,12 @@ function drawRow({ label, meaning, current, choices }, change) {
   return row;
 }
 
-function drawChoice({ words, key, chosen, draft, end = "" }, change) {
+function drawChoice({ words, name, key, chosen, draft, end = "" }, change) {
   const hint = key ? [element("kbd", {}, key)] : [];
   const onclick = ({ detail }) => detail < 2 && change(draft()); // a double click says it once
   const button = element("button", { className: `choice ${end}`, onclick }, ...hint, element("span", {}, words));
   button.setAttribute("aria-pressed", chosen);
+  if (name) button.setAttribute("aria-label", name);
   return button;
 }
 
