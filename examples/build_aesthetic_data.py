@@ -142,7 +142,7 @@ def embed_in_parts(prompts: list[str], encoder: str, device: torch.device, folde
 @torch.no_grad()
 def embed(prompts: list[str], encoder: str, device: torch.device, batch_size: int = 256) -> np.ndarray:  # (N, D)
     """Embeddings of unit length: the mean of the encoder's last states."""
-    tokenizer, model = AutoTokenizer.from_pretrained(encoder), AutoModel.from_pretrained(encoder).eval().to(device)
+    tokenizer, model = open_encoder(encoder, device)
     length = min(128, model.config.max_position_embeddings - 2)  # some count positions from 2
     found = []
     for first in tqdm(range(0, len(prompts), batch_size), desc="embedding", unit="batch"):
@@ -154,12 +154,42 @@ def embed(prompts: list[str], encoder: str, device: torch.device, batch_size: in
     return torch.cat(found).numpy()
 
 
+def open_encoder(encoder: str, device: torch.device) -> tuple:
+    """Tokenizer and model of the text encoder."""
+    return AutoTokenizer.from_pretrained(encoder), AutoModel.from_pretrained(encoder).eval().to(device)
+
+
 def load_pipeline(model: str, settings: Settings, device: torch.device) -> DiffusionPipeline:
     """A pipeline of whatever kind its folder says, without a bar of its own."""
     model = locate_model(model)
     pipe = DiffusionPipeline.from_pretrained(model, dtype=getattr(torch, settings.dtype), use_safetensors=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
+
+
+def take_masks(pipes: list) -> bool:
+    """Whether pipelines are for inpainting."""
+    return any("mask_image" in inspect.signature(pipe.__call__).parameters for pipe in pipes)
+
+
+def check(settings: Settings, pipes: list, rows: Iterable | None, device: torch.device) -> None:
+    """Raise what would stop the run later, so that no folder is claimed by settings that cannot work.
+
+    Raises:
+        ValueError: the share is none, or there are no pictures to inpaint.
+        OSError: there is no such encoder.
+    """
+    if not 0 < settings.share <= 1:
+        raise ValueError(f"share is {settings.share}; it must be above 0 and at most 1.")
+    missing = {"image", "mask"} - set([] if rows is None else rows.column_names)
+    if missing and take_masks(pipes):
+        lacking = " and no ".join(sorted(missing))
+        raise ValueError(
+            f"{', '.join(settings.models)} inpaint, but {settings.prompts} has no column {lacking}; name text-to-image"
+            " pipelines, or a data set of prompts with pictures and masks."
+        )
+    if settings.share < 1 and not (settings.output / "chosen.json").exists():
+        open_encoder(settings.encoder, device)
 
 
 def make_candidates(pipes: list, prompt: str, picture: dict, first: int, settings: Settings) -> dict | None:
@@ -185,7 +215,7 @@ def make_candidates(pipes: list, prompt: str, picture: dict, first: int, setting
 
 def make_rows(items: list, pipes: list, rows, settings: Settings, skipped: Skipped) -> list[dict]:
     """The rows of a shard; `items` are (place, number, prompt), the place counted among the chosen prompts."""
-    made, inpaint = [], any("mask_image" in inspect.signature(pipe.__call__).parameters for pipe in pipes)
+    made, inpaint = [], take_masks(pipes)
     for place, number, prompt in items:
         try:
             row = (
@@ -211,10 +241,11 @@ def main(settings: Settings) -> None:
     state = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(hours=12))  # while one chooses
     skipped = Skipped()
     with state.main_process_first():
-        claim(settings.output, {name: value for name, value in asdict(settings).items() if name != "output"})
         prompts, rows = read_prompts(settings, skipped)
+        pipes = [load_pipeline(model, settings, state.device) for model in settings.models]
+        check(settings, pipes, rows, state.device)
+        claim(settings.output, {name: value for name, value in asdict(settings).items() if name != "output"})
         numbers = choose(settings, prompts, rows, state.device)
-    pipes = [load_pipeline(model, settings, state.device) for model in settings.models]
     carried = [] if rows is None else rows.column_names
     build_shards(
         settings.output,

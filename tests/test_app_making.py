@@ -189,14 +189,8 @@ def encode(image):
     return buffer.getvalue()
 
 
-def content_of(image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def test_programs_wait_in_the_same_line(model, scene):
-    photo, mask = map(content_of, scene(70, 50))
+    photo, mask = map(encode, scene(70, 50))
     settings, line = Settings(model=model, device="cpu"), Line(0)
     with line.place(), pytest.raises(ValueError, match="0 others are waiting already"):
         answer(settings, photo, mask, "a boat", line=line, steps=1)
@@ -210,7 +204,7 @@ def test_what_takes_too_long_is_stopped_for_strangers(model, scene, tmp_path):
     assert 1 <= made.stopped_after < 500
     stranger = Settings(model=model, device="cpu", host="0.0.0.0", minutes=0.01)
     with pytest.raises(ValueError, match=r"took more than 0\.01 minutes; ask for less of it, or fewer steps"):
-        answer(stranger, content_of(photo), content_of(mask), "a boat", steps=500)
+        answer(stranger, encode(photo), encode(mask), "a boat", steps=500)
     assert (stranger.limit, Settings(minutes=0.01).limit) == (0.01, None)
 
 
@@ -223,14 +217,14 @@ def test_what_takes_too_long_is_stopped_for_strangers(model, scene, tmp_path):
     ],
 )
 def test_what_a_program_cannot_ask_is_said(model, scene, changes, words):
-    photo, mask = map(content_of, scene(70, 50))
+    photo, mask = map(encode, scene(70, 50))
     with pytest.raises(ValueError, match=words):
         answer(Settings(model=model, device="cpu"), photo, mask, **{"prompt": "a boat"} | changes)
 
 
 def test_who_was_here_longest_ago_makes_room(monkeypatch):
     monkeypatch.setattr(session, "ALL_PIXELS", 1000)
-    photos = [read_photo(content_of(Image.new("RGB", (20, 20))), f"{n}.png", 1, 1) for n in range(3)]
+    photos = [read_photo(encode(Image.new("RGB", (20, 20))), f"{n}.png", 1, 1) for n in range(3)]
     visitors = [Session(), Session(), Session()]
     for visitor, photo in zip(visitors, photos, strict=True):
         visitor.open(photo)

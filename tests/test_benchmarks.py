@@ -159,12 +159,8 @@ def test_imagenhub_s_mask_is_its_alpha(tmp_path):
 def test_a_folder_of_pairs_with_metadata(tmp_path):
     save(tmp_path / "in" / "one.png", picture(0))
     save(tmp_path / "one_mask.png", mask())
-    line = {
-        "file_name": "in/one.png",
-        "mask_file_name": "one_mask.png",
-        "prompt": "a boat",
-        "prompt_rich": "a red boat",
-    }
+    line = {"file_name": "in/one.png", "mask_file_name": "one_mask.png"}
+    line |= {"prompt": "a boat", "prompt_rich": "a red boat"}
     (tmp_path / "metadata.jsonl").write_text(json.dumps(line | {"subject": "ships"}) + "\n")
     [case] = open_benchmark(f"userbench:{tmp_path}")
     assert (case.id, case.task, case.prompt, case.prompts["rich"]) == ("in-one", "editing", "a boat", "a red boat")
@@ -173,6 +169,9 @@ def test_a_folder_of_pairs_with_metadata(tmp_path):
     (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "in/one.png", "prompt": "a boat"}))
     with pytest.raises(ValueError, match=r"in-one has no mask.*mask=square"):
         open_benchmark(f"userbench:{tmp_path}")
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "in/one.png", "text": "a boat"}))
+    with pytest.raises(ValueError, match=r"in-one is an edit without a prompt, and its columns are .*text.*; give it"):
+        open_benchmark(f"userbench:{tmp_path},mask=square")
 
 
 def test_metadata_as_csv_with_references_and_cells_left_empty(tmp_path):

@@ -61,6 +61,12 @@ def test_help_says_what_each_option_means(capsys):
     assert "None" not in out
 
 
+def test_help_s_usage_has_what_was_given_already(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "pefl", "preset.yaml", "--help"])
+    assert "usage: byteedit train [-h] {reward,inpaint,pefl,fast} PRESET " in capsys.readouterr().out
+
+
 def test_help_loads_no_torch():
     code = (
         "import sys; from byteedit.cli import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
@@ -79,8 +85,17 @@ def test_it_runs_as_an_installed_command():
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("paint", "Unrecognized options: paint"),
-        ("edit photo.png --sead 1", "--sead, 1; perhaps --seed?"),
+        ("paint", "there is no command paint; perhaps outpaint? there are edit, erase, outpaint, app,"),
+        ("esit photo.png", "there is no command esit; perhaps edit? there are edit, erase,"),
+        ("study make x", "there is no command study make; there are create, serve, report, export."),
+        ("edit photo.png --sead 1", "there is no option --sead; perhaps --seed?"),
+        ("edit photo.png --mask_image m.png --num-inference-steps 3", "--mask-image; perhaps --mask?; there is no opt"),
+        ("edit photo.png --num-inference-steps=3", "there is no option --num-inference-steps; perhaps --steps?"),
+        ("edit photo.png --wings 3", "there is no option --wings; `byteedit edit --help` lists all."),
+        ("study create x --raterss 3", "there is no option --raterss; perhaps --raters?"),
+        ("train pefl preset.yaml --steps 2", "train has no option --steps; give it as --set steps=2."),
+        ("train pefl preset.yaml --batch-size=2 --debug", "give it as --set batch_size=2."),
+        ("demo again", "Unrecognized options: again"),
         ("edit photo.png --seed x", "Error parsing --seed"),
         ("edit photo.png --seed", "Missing value for argument '--seed'"),
         ("edit photo.png --dtype int8", "invalid choice 'int8' for argument '--dtype'"),
@@ -97,6 +112,11 @@ def test_it_runs_as_an_installed_command():
         ("demo --count 0", "--count is 0; it must be 1 or more"),
         ("erase photo.png photo.png --mask mask.png --output mask.png", "several pictures need a folder"),
         ("erase photo.png ./photo.png --mask mask.png --output out", "two pictures have the same name"),
+        (
+            "erase mask.png photo.png masks/photo.png --mask mask.png --output out",
+            "name, photo.png and masks/photo.png, ",
+        ),
+        ("erase photo.png mask.png --mask mask.png --output r.png", "several pictures need a folder; --output is r.pn"),
         ("edit photo.png --mask mask.png --output o.png --num-images 0", "--num-images is 0; it must be 1 or more"),
         ("outpaint photo.png --output out.png", "Give one of --left/--right/--top/--bottom, --size or --aspect-ratio"),
         ("outpaint photo.png --output out.png --left 3 --size 9x9", "how far? Give one of"),
@@ -117,11 +137,20 @@ def test_wrong_usage_exits_with_2(photo, capsys, line, words):
     [
         ("edit nowhere.png --mask mask.png --output out.png", "there is no file nowhere.png"),
         ("edit photo.png --mask nowhere.png --output out.png", "there is no file nowhere.png"),
+        ("edit masks --mask mask.png --output out.png", "masks is a folder; name its pictures, such as masks/*.jpg"),
+        ("edit photo.png --mask masks --output out.png", "masks is a folder; name its pictures, such as masks/*.jpg"),
+        ("score photo.png masks", "masks is a folder; name its pictures, such as masks/*.jpg"),
+        ("score nowhere.png", "there is no file nowhere.png"),
         ("edit text.txt --mask mask.png --output out.png", "text.txt cannot be read as a picture"),
         ("edit broken.png --mask mask.png --output out.png", "broken.png cannot be read as a picture"),
         ("edit photo.png --mask-from-alpha --output out.png", "photo.png has no alpha channel (its mode is RGB)"),
         ("edit photo.png --mask small.png --output out.png", "small.png is 9 x 9 pixels, photo.png 40 x 30; make the"),
         ("outpaint photo.png --size 30x30 --output out.png", "smaller than the picture"),
+        (
+            "outpaint wide.png photo.png --size 45x30 --output out",
+            "wide.png: size is 45 x 30, smaller than the picture",
+        ),
+        ("outpaint photo.png wide.png --size 50x30 --output out", "wide.png: The picture has that size already"),
         ("outpaint photo.png --left -5 --output out.png", "are (-5, 0, 0, 0); give whole numbers"),
         ("edit --replay photo.png", "photo.png carries no byteedit record"),
         ("edit --replay text.txt", "text.txt is no picture; --replay needs a PNG"),
@@ -130,6 +159,7 @@ def test_wrong_usage_exits_with_2(photo, capsys, line, words):
 )
 def test_failure_exits_with_1_before_any_model_is_loaded(photo, capsys, line, words):
     (photo / "text.txt").write_text("hello")
+    Image.new("RGB", (50, 30)).save("wide.png")
     Image.new("L", (9, 9), 255).save("small.png")
     (photo / "broken.png").write_bytes((photo / "photo.png").read_bytes()[:60])
     code, err = complaint(capsys, line)

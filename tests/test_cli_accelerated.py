@@ -117,3 +117,12 @@ def test_a_lora_that_was_trained_again_in_its_folder_is_not_replayed(folder, cap
     write(folder / "mine", 2)
     assert main(shlex.split("edit --replay out.png")) == 1
     assert "pytorch_lora_weights.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [("", 1), ("--guidance-scale 1", 1), ("--guidance-scale 3", 0), ("--lora none", 0)]
+)
+def test_a_negative_prompt_without_guidance_is_said_to_do_nothing(folder, capsys, options, said):
+    write(folder / "loras" / "fast4", 0, Schedule.trained(4, 3, "masked", "trailing"))
+    assert main(shlex.split(f"{EDIT} out.png --negative-prompt grass {options}")) == 0
+    assert capsys.readouterr().err.count("--negative-prompt does nothing, since there is no guidance; add") == said

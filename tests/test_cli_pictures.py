@@ -72,7 +72,9 @@ def test_it_equals_the_pipeline_called_from_python(folder, pipe):
 
 def test_variations_are_the_next_seeds(folder, capsys):
     byteedit(f"{EDIT} --seed 3 --num-images 2")
-    assert last_line(capsys).startswith("2 pictures in .: ")
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1].startswith("2 pictures in .: ")
+    assert "out-2.png (2 of 2): " in err
     byteedit(EDIT.replace("out.png", "single.png") + " --seed 4")
     assert np.array_equal(pixels("out-2.png"), pixels("single.png"))
     assert not np.array_equal(pixels("out-1.png"), pixels("out-2.png"))

@@ -228,7 +228,7 @@ def test_wrong_usage_is_one_line_before_anything_is_scored(folder, capsys, line,
     ("line", "code", "words"),
     [
         ("score first.png --prompt a --reward pleasing --map maps", 2, "--map needs a coherence reward"),
-        ("score nowhere.png --prompt a --reward pleasing", 1, "nowhere.png cannot be read as a picture"),
+        ("score nowhere.png --prompt a --reward pleasing", 1, "there is no file nowhere.png."),
         ("score first.png --prompt a --reward nowhere", 1, "there is no reward at nowhere"),
         ("score first.png --prompt a --reward other", 1, "is of the type bert; a reward is one of"),
     ],

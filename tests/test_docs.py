@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from test_compare import write as write_lora
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -96,7 +98,7 @@ def test_relative_links_resolve(page):
 
 @pytest.mark.parametrize("code", snippets("python"))
 def test_python_runs(code, tmp_path, monkeypatch, pipe, scene):
-    """Every Python block runs, on tiny weights in place of the shipped model, beside a photo and its mask."""
+    """Every Python block runs, on tiny weights in place of the shipped model, and LoRA, beside a photo and its mask."""
     compile(code, "snippet", "exec")
     if "it needs the network" in code:
         return
@@ -105,7 +107,9 @@ def test_python_runs(code, tmp_path, monkeypatch, pipe, scene):
     monkeypatch.chdir(tmp_path)
     pipe.save_pretrained("tiny")
     monkeypatch.setattr(byteedit, "PICTUREBOOK", "tiny")
-    photo, mask = scene(80, 60)
+    write_lora(tmp_path / "loras" / "fast4", 0)
+    monkeypatch.setattr(byteedit, "LORAS", "loras")
+    photo, mask = scene(128, 128)  # as the picturebook's
     photo.save("photo.png")
     mask.save("mask.png")
     exec(code, {})

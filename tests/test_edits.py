@@ -148,7 +148,7 @@ def test_a_split_is_named_after_a_colon(tmp_path):
     beside(tmp_path / "photos" / "validation")
     assert len(rows_of(open_edits(f"{tmp_path / 'photos'}:validation", Skipped()))) == 2
     parquet(tmp_path / "tables")
-    with pytest.raises(ValueError, match="holds no Parquet or JSONL of the split 'test'"):
+    with pytest.raises(ValueError, match="holds no pictures, tars, Parquet or JSONL of the split 'test'"):
         open_edits(f"{tmp_path / 'tables'}:test", Skipped())
 
 
@@ -184,6 +184,8 @@ def test_the_caption_may_have_another_name(tmp_path):
         ({"0.png": png(RED)}, "missing caption"),
         ({"0.png": png(RED), "0.json": b"{broken"}, "missing caption"),
         ({"0.png": png(RED), "0.json": b'{"caption": 5}'}, "missing caption"),
+        ({"0.png": png(RED), "0.json": b'{"caption": "half \\ud83d"}'}, "missing caption"),
+        ({"0.png": png(RED), "0.json": b'{"caption": "a", "b": ' + b"[" * 100_000}, "missing caption"),
         ({"0.png": png(RED), "0.txt": b"a", "0.instances.0.png": object_mask((4, 4))}, "instance of another size"),
         ({"0.png": png(RED), "0.txt": b"a", "0.json": b'{"phrases": ["a", "b"]}'}, "phrases that do not match"),
     ],
@@ -236,7 +238,7 @@ def test_the_picturebook_is_a_source():
 def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"there is no file or folder .*nowhere"):
         open_edits(tmp_path / "nowhere", Skipped())
-    with pytest.raises(ValueError, match="holds no Parquet or JSONL"):
+    with pytest.raises(ValueError, match="holds no pictures, tars, Parquet or JSONL of the split 'train'; name"):
         open_edits(tmp_path, Skipped())
     with pytest.raises(ValueError, match=r"there is no file .*gone.tar"):
         open_edits(tmp_path / "gone.tar", Skipped())

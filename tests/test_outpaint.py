@@ -1,5 +1,7 @@
 """Outpainting: how far each side goes, in which rounds, and that the picture itself stays."""
 
+from io import StringIO
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,16 @@ def test_one_round_where_one_is_enough():
     assert len(list(rounds((128, 128), (50, 50, 0, 0), 128))) == 2
     assert [(w.width, w.height) for w in rounds((80, 80), (48, 0, 0, 48), 128)] == [(128, 128)], "an L fits one window"
     assert len(list(rounds((40, 40), (88, 0, 0, 88), 128))) > 1, "too little of the window is known"
+
+
+def test_the_progress_bar_names_the_window(pipe, scene):
+    pipe.set_progress_bar_config(desc="wider.png", file=(said := StringIO()))
+    pipe.outpaint(scene(70, 50)[0], left=8, num_inference_steps=1)
+    assert "wider.png: " in said.getvalue() and "window" not in said.getvalue()
+    pipe.outpaint(scene(70, 50)[0], left=80, num_inference_steps=1)
+    total = len(list(rounds((70, 50), (80, 0, 0, 0), 64)))
+    assert all(f"wider.png, window {number} of {total}: " in said.getvalue() for number in range(1, total + 1))
+    assert pipe._progress_bar_config["desc"] == "wider.png"
 
 
 @pytest.mark.parametrize("prompt", [None, "a green tree"])

@@ -70,7 +70,7 @@ def test_an_ip_adapter_works_as_in_diffusers(parts, scene, adapter):
 
 def test_what_does_not_fit_an_ip_adapter_is_said(pipe, scene, adapter):
     picture, mask = scene()
-    with pytest.raises(ValueError, match="No IP-Adapter is loaded for the `ip_adapter_image`"):
+    with pytest.raises(ValueError, match="No IP-Adapter is loaded for `ip_adapter_image`; load one"):
         pipe("a boat", picture, mask, ip_adapter_image=picture)
     pipe.load_ip_adapter(adapter, subfolder="models", weight_name="tiny.safetensors")
     embeds = [torch.zeros(2, 1, 8)]
@@ -80,6 +80,8 @@ def test_what_does_not_fit_an_ip_adapter_is_said(pipe, scene, adapter):
         pipe("a boat", picture, mask, ip_adapter_image=picture, ip_adapter_image_embeds=embeds)
     with pytest.raises(ValueError, match="has to be a list of 3D or 4D tensors"):
         pipe("a boat", picture, mask, ip_adapter_image_embeds=embeds[0])
+    with pytest.raises(ValueError, match="has to be a list of 3D or 4D tensors"):
+        pipe("a boat", picture, mask, ip_adapter_image_embeds=["x"])
 
 
 def test_an_asymmetric_autoencoder_sees_the_picture_and_its_mask(parts, scene):

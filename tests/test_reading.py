@@ -1,11 +1,15 @@
 """Pictures and masks as they come in: every mode, arrays, tensors; what cannot be meant is a ValueError in words."""
 
+import io
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.ImageOps import exif_transpose
 
-from byteedit.reading import picture_from_pil, read_masks, read_pictures
+from byteedit.reading import picture_from_pil, read_exif, read_masks, read_pictures
 from test_image import MODES, noise
 
 
@@ -39,6 +43,33 @@ def test_exif_orientation_is_applied():
     mask = Image.fromarray(noise(9, 12))
     mask.getexif()[0x0112] = 6
     assert read_masks(mask)[0].shape == (12, 9)
+
+
+def file_of(exif: bytes) -> Image.Image:
+    """A PNG with these EXIF data, opened."""
+    buffer = io.BytesIO()
+    MODES["RGB"].save(buffer, "PNG", exif=exif, icc_profile=b"a profile")
+    return Image.open(buffer)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_pictures_are_turned_as_pil_turns_them_and_not_twice(orientation):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = orientation, "a boat"
+    source = picture_from_pil(file_of(exif.tobytes())).source
+    assert np.array_equal(np.asarray(source), np.asarray(exif_transpose(file_of(exif.tobytes()))))
+    assert source.info["icc_profile"] == b"a profile"
+    assert np.array_equal(picture_from_pil(source).pixels, np.asarray(source))
+
+
+@pytest.mark.parametrize("exif", [b"nothing of the kind", b"II*\0\xff\xff\xff\xff", b"MM\0*" + b"\xff" * 40])
+def test_pictures_whose_exif_data_are_broken_lie_as_they_are(exif):
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        assert np.array_equal(picture_from_pil(file_of(exif)).pixels, np.asarray(MODES["RGB"]))
+        assert read_masks(file_of(exif))[0].shape == (9, 12)
+    with pytest.warns(UserWarning, match="EXIF data are broken; they are left out"):
+        read_exif(file_of(b"nothing of the kind"))
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_raters_who_do_not_look_are_left_out(tmp_path, capsys):
 
 @pytest.mark.parametrize(("by", "words"), [("seam", "score seam"), (None, "usual score")])
 def test_runs_without_the_score_are_left_out_and_named(tmp_path, capsys, by, words):
-    full = write_run(tmp_path / "full", {s: [{"seam": 1.0, "psnr.unmasked": 40.0}] * 3 for s in ("ours", "theirs")})
+    full = write_run(tmp_path / "full", {s: [{"seam": 1.0, "psnr.masked": 40.0}] * 3 for s in ("ours", "theirs")})
     bare = write_run(tmp_path / "bare", {s: [{"changed": v}] * 3 for s, v in (("ours", 0.1), ("theirs", 0.2))})
     page = report(capsys, full, bare, "--ablation", "ours", "theirs", *(["--by", by] if by else []))
     line = f"bare has no {words}: its answers are neither compared nor shown."
@@ -162,6 +162,28 @@ def test_runs_without_the_score_are_left_out_and_named(tmp_path, capsys, by, wor
     if by:
         assert main(["report", str(bare), "--by", by]) == 1
         assert "no run has a score seam that is a number; there are changed." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("scores", "by"),
+    [
+        (["psnr.unmasked", "ssim.unmasked", "changed", "psnr"], None),
+        (["psnr.unmasked", "psnr.masked"], "psnr.masked"),
+        (["psnr.masked", "pickscore"], "pickscore"),
+        (["pickscore", "reward.coherence", "reward.alignment"], "reward.alignment"),
+        (["reward.alignment", "clip.simple", "blip_itm.full"], "clip.simple"),
+    ],
+)
+def test_what_says_nothing_of_an_edit_is_not_what_edits_are_compared_by(tmp_path, capsys, scores, by):
+    run = write_run(tmp_path / "run", {system: [dict.fromkeys(scores, 9.0)] * 3 for system in ("ours", "theirs")})
+    page, line = report(capsys, run), "run: no score to compare by; name one with --by."
+    html = (run / "report" / "report.html").read_text()
+    assert read_run(run).main_score() == by
+    assert f"| theirs | editing | overall | {by}, editbench | 0 | 3 | 0 |" in page or by is None
+    assert (page.count(f"\n\n{line}\n\n"), html.count(f"<p>{line}</p>")) == ((0, 0) if by else (1, 1))
+    assert ("| theirs | editing |" in page) == bool(by)
+    if not by:
+        assert line not in report(capsys, run, "--by", "psnr.unmasked")
 
 
 def test_a_system_whose_cases_all_failed_is_named(tmp_path):

@@ -74,6 +74,14 @@ def test_a_file_is_not_of_two_splits(tmp_path):
     assert find_files(tmp_path, "train") == [tmp_path / "train.jsonl"]
 
 
+def test_what_is_held_out_must_be_named_and_there(tmp_path):
+    aesthetic_rows(4).to_parquet(tmp_path / "train.parquet")
+    for held_out, words in {"": "held_out is empty", "validation": "held_out is validation: .* of the split"}.items():
+        settings = settings_for(tmp_path / "out", "aesthetic", data=str(tmp_path), held_out=held_out)
+        with pytest.raises(ValueError, match=words):
+            open_splits(begin(settings, cpu=True), settings)
+
+
 def test_one_split_may_be_asked_for_twice_and_two_are_two(tmp_path):
     rows, other = aesthetic_rows(4), aesthetic_rows(3, seed=1)
     settings = settings_for(tmp_path, "aesthetic", data=str(as_parquet(rows, tmp_path)), held_out="train")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, PNDMScheduler
+from peft import LoraConfig, inject_adapter_in_model
 from safetensors.torch import save_file
 
 from byteedit import ByteEditInpaintPipeline
@@ -84,6 +85,28 @@ def test_another_pipeline_of_the_same_parts_knows_their_loras_schedules(pipe, fa
     assert other.schedule == FAST
     other.unload_lora_weights()
     assert other.schedule == own
+    pipe.load_lora_weights(fast)
+    pipe.fuse_lora()
+    other = ByteEditInpaintPipeline.from_pipe(pipe)
+    other.unload_lora_weights()
+    assert other.schedule == FAST  # it is in the weights
+
+
+def test_a_lora_of_the_words_leaves_the_pictures_schedule(pipe, fast):
+    inject_adapter_in_model(LoraConfig(target_modules=["q_proj"]), pipe.text_encoder, adapter_name="style")
+    pipe.load_lora_weights(fast, adapter_name="fast")
+    assert pipe.get_active_adapters() == ["style"] and pipe.schedule == FAST
+
+
+def test_what_was_fused_goes_with_its_schedule(pipe, fast, tmp_path):
+    own = pipe.schedule
+    pipe.load_lora_weights(fast, adapter_name="fast")
+    pipe.fuse_lora()
+    pipe.load_lora_weights(lora_of(tmp_path / "plain"), adapter_name="plain")
+    assert pipe.schedule == FAST
+    pipe.unfuse_lora()
+    pipe.unload_lora_weights()
+    assert pipe.schedule == own
 
 
 def test_a_lora_that_is_hot_swapped_for_one_without_a_schedule_leaves_none(pipe, fast, tmp_path):

@@ -1,6 +1,9 @@
 """Rows that are not as they should be, sources without splits: counted, refused, shared among processes."""
 
+import io
 import json
+import tarfile
+from itertools import islice
 
 import pytest
 from datasets import Dataset, DatasetDict
@@ -9,6 +12,7 @@ from byteedit.data.edits import open_edits
 from byteedit.data.images import Unusable, store
 from byteedit.data.preferences import AESTHETIC, CANDIDATES, COHERENCE, Skipped, decode, examples, load, usable
 from byteedit.data.sources import digest, has_splits, read_json_lines
+from byteedit.data.tars import Tar
 from byteedit.training.base import TuneSettings
 from byteedit.training.settings import read
 from toy_rows import cache, png  # noqa: F401
@@ -106,6 +110,55 @@ def test_half_a_character_is_told_from_a_whole_one(tmp_path):
     rows = [row["text"] for _, row in read_json_lines([tmp_path / "a.jsonl"], skipped)]
     assert rows == ["😀", "Zoë"]
     assert skipped.reasons == {"broken line": 1}
+
+
+def test_json_that_is_nested_without_end_is_a_broken_line(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": ' + b"[" * 100_000 + b'\n{"text": "a boat"}\n')
+    skipped = Skipped()
+    assert [row["text"] for _, row in read_json_lines([tmp_path / "a.jsonl"], skipped)] == ["a boat"]
+    assert skipped.reasons == {"broken line": 1}
+
+
+def write_tar(path, last: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT, sparse: bool = False):
+    """A tar of two pictures and a header after them, which where `sparse` is of a file with holes, with two sizes."""
+    with tarfile.open(path, "w", format=form) as tar:
+        for name in ("one.png", "two.png"):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(png(RED))
+            tar.addfile(entry, io.BytesIO(png(RED)))
+        head = bytearray(last.tobuf(form))
+        if sparse:
+            head[156:157], head[483:495] = tarfile.GNUTYPE_SPARSE, b"%011o\0" % 1024
+            head[148:155] = b"%06o\0" % tarfile.calc_chksums(head)[0]
+        tar.fileobj.write(head + bytes(1024))
+    return path
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_tar_that_leads_back_to_what_was_read_is_a_broken_shard(tmp_path, sparse):
+    back = tarfile.TarInfo("back.png")
+    back.size = -1536  # to the second picture: its header, itself, and this header
+    path, skipped = write_tar(tmp_path / "a.tar", back, tarfile.GNU_FORMAT, sparse), Skipped()
+    assert [sample["png"].read() for sample in islice(Tar(path, skipped), 9)] == [png(RED)]
+    assert skipped.reasons == {"broken shard": 1}
+
+
+@pytest.mark.parametrize("values", [{"size": "-1536"}, {"GNU.sparse.map": "a,b"}, {"GNU.sparse.size": "9" * 5000}])
+def test_a_tar_whose_headers_are_nonsense_is_a_broken_shard(tmp_path, values):
+    odd = tarfile.TarInfo("odd.png")
+    odd.pax_headers = values
+    path, skipped = write_tar(tmp_path / "a.tar", odd), Skipped()
+    assert [sample["png"].read() for sample in islice(Tar(path, skipped), 9)] == [png(RED)]
+    assert skipped.reasons == {"broken shard": 1}
+
+
+def test_what_the_reader_of_a_tar_raises_is_its_own(tmp_path):
+    path, skipped = write_tar(tmp_path / "a.tar", tarfile.TarInfo("odd.png")), Skipped()
+    samples = iter(Tar(path, skipped))
+    next(samples)
+    with pytest.raises(OSError, match="a reader's own"):
+        samples.throw(OSError("a reader's own"))
+    assert skipped.reasons == {}
 
 
 def test_a_mask_is_as_large_as_its_picture():

@@ -198,6 +198,8 @@ def test_an_outpainting_is_larger_than_its_input_and_a_case_needs_no_input(tmp_p
         ('{"id": "a"}\n{"id"', "line 2: this is no JSON"),
         ('["a"]', "line 1: expected an object with an id"),
         ('{"id": "../a"}', "'../a' is no plain file name"),
+        ('{"id": ".."}', "'..' is no plain file name"),
+        ('{"id": ""}', "'' is no plain file name"),
         ('{"id": "a", "task": "painting"}', "the task is 'painting'; it must be one of editing, erasing, outpainting"),
     ],
 )

@@ -167,6 +167,17 @@ def test_votes_on_outpaintings_become_training_data(folder):
     assert not skipped.reasons
 
 
+def test_an_export_that_breaks_off_leaves_nothing_behind(folder):
+    study = make_study(folder / "made", "best-worst", FOUR, count=4)
+    answer(study, ["Ann"])
+    *_, last = study.questions.values()
+    for name in last.pictures:
+        (study.folder / name).unlink()
+    with pytest.raises(FileNotFoundError):
+        export_pairs(study, folder / "out" / "pairs", validation=0.25)
+    assert list((folder / "out").iterdir()) == []
+
+
 def test_the_report_is_a_page_with_every_formula_named(folder, capsys):
     create("gsb", ("ours", "poor"), "--raters", "2", "--votes", "2", "--attention", "3")
     study = open_study("study")

@@ -101,6 +101,15 @@ def test_the_command_trains_a_reward(preset, tmp_path, capsys):
     assert (tmp_path / "run" / "checkpoints" / "step-00000004").is_dir()
 
 
+def test_the_command_lists_its_settings_and_trains_nothing(preset, tmp_path, capsys):
+    assert main(["train", "reward", str(preset), "--set", "lr=0.125", "--settings"]) == 0
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "lr FLOAT Peak learning rate of AdamW. (default: 0.125)" in printed
+    assert "batch_size INT Rows that a process takes at once." in printed
+    assert "--batch_size" not in printed and "--help" not in printed
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_presets_are_settings(preset):
     settings = read(RewardSettings, preset)

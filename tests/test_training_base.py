@@ -1,6 +1,7 @@
 """The checkpoint that is tuned: opened for training; its text, sizes and noise as in the pipeline and diffusers."""
 
 import json
+import logging.handlers
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from PIL import Image
+from safetensors.torch import load_file
 
 import byteedit
 from byteedit import ByteEditInpaintPipeline
@@ -33,7 +35,7 @@ from byteedit.training.base import (
     training_scheduler,
     write,
 )
-from byteedit.training.settings import read
+from byteedit.training.settings import changed, read
 from byteedit.training.sft import InpaintSettings
 
 
@@ -57,6 +59,20 @@ def test_the_base_is_opened_for_training(pipe, parts, tmp_path):
     ByteEditInpaintPipeline(**parts(in_channels=4)).save_pretrained(tmp_path / "plain")
     with pytest.raises(ValueError, match="has 4 input channels; training needs 9"):
         open_base(settings_for(base=str(tmp_path / "plain")))
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_all_weights_are_written_without_a_warning_of_diffusers(pipe, tmp_path, half):
+    said = logging.handlers.BufferingHandler(9)
+    logger = logging.getLogger("diffusers.models.modeling_utils")
+    logger.addHandler(said)
+    write(pipe.unet, pipe.unet.state_dict(), settings_for(output=tmp_path, half=half))
+    logger.removeHandler(said)
+    assert not said.buffer
+    kind = torch.float16 if half else torch.float32
+    assert {value.dtype for value in load_file(tmp_path / "unet/diffusion_pytorch_model.safetensors").values()} == {
+        kind
+    }
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])
@@ -176,6 +192,19 @@ def test_a_flow_whose_steps_depend_on_those_before_is_refused(flow):
 def test_what_no_setting_can_be_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
         settings_for(**change)
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ({"learning_rate": 1, "max_train_steps": 3}, r"called learning_rate, max_train_steps; perhaps lr, steps\?$"),
+        ({"held_uot": "x", "wings": 3}, r"no settings are called held_uot, wings; perhaps held_out\?$"),
+        ({"wings": 3}, "no settings are called wings; there are rank, alpha, "),
+    ],
+)
+def test_a_setting_that_does_not_exist_gets_the_one_that_was_meant(named, words):
+    with pytest.raises(ValueError, match=words):
+        changed(settings_for(), named, "there")
 
 
 def test_what_yaml_has_a_word_for_is_what_is_meant(tmp_path):

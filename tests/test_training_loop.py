@@ -193,7 +193,7 @@ def test_it_stops_early_and_keeps_the_best_weights(tmp_path):
 
 
 def test_what_is_watched_must_be_measured(tmp_path):
-    with pytest.raises(ValueError, match="watch is 'gold'; the validation measures silver"):
+    with pytest.raises(ValueError, match="watch is 'gold'; of the validation's measures, higher is better for silver"):
         run(settings_for(tmp_path, watch="gold", steps=2), validate=lambda model: {"silver": 1.0})
     with pytest.raises(ValueError, match="this stage has no validation"):
         run(settings_for(tmp_path, watch="gold"))
@@ -291,7 +291,7 @@ def test_settings_come_from_yaml_and_overrides(tmp_path):
         (["output=out", "steps=many"], "steps is 'many', expected a number"),
         (["output=out", "steps=2.5"], "steps is 2.5, expected a whole number"),
         (["output=out", "trackers=wandb"], r"trackers is 'wandb', expected a list, such as \[wandb\]"),
-        (["output=out", "setps=3"], "no settings are called setps"),
+        (["output=out", "setps=3"], r"no settings are called setps; perhaps steps\?$"),
         (["output"], "expected name=value, got 'output'"),
         (["output=out", "patience=2"], "patience needs a measure to watch"),
     ):

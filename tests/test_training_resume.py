@@ -185,25 +185,29 @@ def test_what_was_learnt_is_kept_where_a_validation_fails(tmp_path):
     """The run goes on with the validation that failed, and ends as one in which none did."""
 
     def mark(model):
+        found = drawn(model)
         if next(fails):
             raise ConnectionError("the judge is away")
-        return drawn(model)
+        return {"mark": len(seen), **found} if not seen.append(found) else {}
 
     whole, parts = (
-        settings_for(tmp_path / name, ema_decay=0.9, validate_every=8, watch="up") for name in ("whole", "parts")
+        settings_for(tmp_path / name, ema_decay=0.9, validate_every=8, watch="mark", checkpoint_every=50)
+        for name in ("whole", "parts")
     )
-    weights, fails = run(whole, validate=drawn), iter([False, True, False, True, False])
+    seen, fails = [], iter([False] * 3)
+    weights, told = run(whole, validate=mark), lines(whole, "step", "validation/up")
+    seen, fails = [], iter([False, True, False, True, False])
     for step in (16, 24):
         reset()
         with pytest.raises(ConnectionError):
             run(parts, validate=mark)
-        assert (tmp_path / "parts" / "checkpoints" / f"step-{step:08}").is_dir()
+        assert (parts.output / "checkpoints" / f"step-{step:08}").is_dir()
     reset()
-    kept = run(parts, validate=mark)
-    assert [line["step"] for line in lines(parts, "step", "validation/up") if "validation/up" in line] == [8, 16, 24]
-    assert kept.keys() == weights.keys()
-    progress = json.loads((tmp_path / "parts" / "checkpoints" / "step-00000024" / "run.json").read_text())["progress"]
-    assert progress["validated"] == 24 and progress["best"] is not None
+    assert equal(run(parts, validate=mark), weights)
+    assert lines(parts, "step", "validation/up") == told
+    assert [file.name for file in parts.output.glob("best-*")] == ["best-00000024.safetensors"]
+    reset()
+    assert equal(run(parts, validate=mark), weights)  # finished, so nothing is validated again
 
 
 def test_a_run_that_goes_on_for_longer_has_the_rates_of_one_that_was_as_long(tmp_path):
@@ -226,7 +230,7 @@ def test_less_steps_than_were_taken_are_said(tmp_path, caplog):
     run(settings_for(tmp_path))
     reset()
     run(settings_for(tmp_path, steps=6))
-    assert "steps is 6, and the run has taken 24, which count" in caplog.text
+    assert "steps is 6; the run has taken 24 already, which are kept" in caplog.text
 
 
 def test_what_was_learnt_since_the_last_line_is_told_where_a_run_stops_early(tmp_path):

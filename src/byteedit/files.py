@@ -4,17 +4,37 @@ import hashlib
 import io
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from PIL.features import get_supported_modules
 
-__all__ = ["FORMATS", "make_writable", "png", "sha256", "weights_sha256", "write_atomically"]
+__all__ = ["FORMATS", "is_file_name", "make_writable", "png", "sha256", "weights_sha256", "whole", "write_atomically"]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""Of pictures by strangers, those that PIL decodes by itself; EPS, for one, would start another program."""
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", *(["AVIF"] if "avif" in get_supported_modules() else []))
+"""Of pictures by strangers, those that PIL decodes by itself; EPS, for one, would start another program. A phone's MPO
+is a JPEG with more behind it."""
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.json")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name from data is one of a file in a folder, and leads to no other place."""
+    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[None]:
+    """Say of a file of ours which one it is where reading it shows that it is cut off, or holds something else."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, RecursionError, JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{file} is not as byteedit writes it ({why}); copy it again, whole.") from error
 
 
 def make_writable(folder: Path) -> None:

@@ -39,7 +39,7 @@ def asked_for(what: str, name: str) -> Iterator[None]:
     except UNREACHABLE as error:
         if Path(name).exists():
             raise
-        why = (str(error).splitlines() or [type(error).__name__])[0]
+        why = re.split(r"\. | \(|\n", str(error), maxsplit=1)[0] or type(error).__name__  # its first sentence
         raise ValueError(f"there is no {what} {name} here, and the hub does not give it ({why}).") from error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from byteedit.files import png, sha256
+from byteedit.files import FORMATS, png, sha256
 
 KEY = "byteedit"
 PACKAGES = ("byteedit", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "numpy", "pillow")
@@ -79,17 +79,32 @@ def read_record(path: Path) -> Record:
         ValueError: `path` is no picture, or carries no record that this version can read.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             image.load()  # text after the pixels counts too
             text = image.info.get(KEY)
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is no picture; --replay needs a PNG that byteedit itself wrote.") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as a picture ({error}).") from error
     if text is None:
         raise ValueError(f"{path} carries no byteedit record; --replay needs a PNG that byteedit itself wrote.")
     try:
-        return Record(**json.loads(text))
-    except (TypeError, json.JSONDecodeError) as error:
+        record = Record(**json.loads(text))
+        _check(record)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} carries a byteedit record that this version cannot read ({error}).") from error
+    return record
+
+
+def _check(record: Record) -> None:
+    """Raise TypeError where a field is of another kind: a PNG may come from anyone."""
+    words = [record.command, *record.inputs.values(), *record.versions.values()] if _has_names(record) else [None]
+    if not all(isinstance(word, str) for word in words):
+        raise TypeError("a command in words, and settings, inputs and versions by name, were expected")
+
+
+def _has_names(record: Record) -> bool:
+    return all(isinstance(names, dict) for names in (record.settings, record.inputs, record.versions))
 
 
 def find_inputs(record: Record, result: Path) -> dict[str, Path]:

@@ -4,17 +4,27 @@ A picture becomes an `image.Picture`, a mask an array (H, W) in [0, 1] or uint8,
 meant is a ValueError in words: masks without white, values of no known range, NaN. No models here.
 """
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import torch
 from torch import Tensor
 
 from byteedit.image import LUMA, Picture
 
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+TURNS = {  # by the tag's value, what turns a picture upright
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+TURNED = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")  # where PIL finds that tag
 OVERSHOOT = 0.05  # by which resized floats may leave [0, 1]; they are cut to it
 KEPT_MODES = ("RGB", "RGBA", "L", "LA", "CMYK", "I;16")  # modes that can hold any edited picture; others are converted
 CONVERTED_MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I": "I;16"}
@@ -151,8 +161,27 @@ def picture_from_pil(image: PIL.Image.Image) -> Picture:
 
 
 def upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The picture as its EXIF orientation wants it seen; itself, not a copy, where that is how it lies."""
-    return image if image.getexif().get(ORIENTATION, 1) == 1 else PIL.ImageOps.exif_transpose(image)
+    """The picture as its EXIF orientation wants it seen; itself, not a copy, where that is how it lies.
+
+    Not by `PIL.ImageOps`, which writes the EXIF data anew and stops where these are broken.
+    """
+    turn = TURNS.get(read_exif(image).get(ORIENTATION, 1))
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.info = {key: value for key, value in image.info.items() if key not in TURNED}
+    return turned
+
+
+def read_exif(image: PIL.Image.Image) -> PIL.Image.Exif:
+    """A picture's EXIF data; none, and a warning, where they are broken."""
+    try:
+        exif = image.getexif()
+        exif.get(ORIENTATION)  # values are decoded when they are asked for
+        return exif
+    except Exception:  # cameras and editors write whatever they like, and PIL raises accordingly
+        warnings.warn("The picture's EXIF data are broken; they are left out.", stacklevel=2)
+        return PIL.Image.Exif()
 
 
 def convert_mode(image: PIL.Image.Image) -> PIL.Image.Image:

@@ -45,6 +45,7 @@ def answer(
         "steps": None if steps is None else int(steps),
         "lora": (lora,) if lora not in (None, "", "default") else (),
     }
+    check_words(prompt, negative_prompt)
     words = {"prompt": prompt or None, "negative_prompt": negative_prompt or None}
     command = settle(command_for(task, words, common, extent))
     check_bounds(command, photo.image.size, settings.megapixels)
@@ -94,13 +95,17 @@ def extension(
     return {"size" if "x" in shape.lower() else "aspect_ratio": shape, "anchor": anchor or "center"}
 
 
-def check_bounds(command: PictureCommand, size: tuple[int, int], megapixels: float) -> None:
-    """Raise ValueError where words are too many, or a picture of `size` cannot be outpainted so or gets too large."""
-    words = [getattr(command, name, None) or "" for name in ("prompt", "negative_prompt")]
-    if max(map(len, words)) > WORDS:
-        raise ValueError(f"The words are {max(map(len, words))} letters; {WORDS} are the most.")
-    if any("\ud800" <= letter <= "\udfff" for letter in "".join(words)):
+def check_words(*words: str | None) -> None:
+    """Raise ValueError for words that are too many, or that hold half a character."""
+    longest = max(len(said or "") for said in words)
+    if longest > WORDS:
+        raise ValueError(f"The words are {longest} letters; {WORDS} are the most.")
+    if any("\ud800" <= letter <= "\udfff" for said in words for letter in said or ""):
         raise ValueError("The words hold half a character, which nothing can be made of; type them anew.")
+
+
+def check_bounds(command: PictureCommand, size: tuple[int, int], megapixels: float) -> None:
+    """Raise ValueError where a picture of `size` cannot be outpainted so, or would become too large."""
     if not isinstance(command, Outpaint):
         return
     sides = command.sides(size)

@@ -13,7 +13,7 @@ import gradio as gr
 
 import byteedit
 from byteedit.app import examples
-from byteedit.app.answering import answer, check_bounds, extension, result_of
+from byteedit.app.answering import answer, check_bounds, check_words, extension, result_of
 from byteedit.app.files import put, remove_all, taken
 from byteedit.app.line import Line
 from byteedit.app.making import Made, make, open_model
@@ -27,7 +27,7 @@ from byteedit.app.photo import (
     reaches_transparent,
     read_photo,
 )
-from byteedit.app.session import Session, resumed
+from byteedit.app.session import Session, make_room, resumed
 from byteedit.app.settings import Settings
 from byteedit.app.showing import compared, copy_of, progress, thumbs, told
 from byteedit.app.wording import SECONDS, in_words, said
@@ -130,6 +130,7 @@ class Events:
     @said
     def edit(self, mask: str, session: Session, prompt: str, negative: str, *settings):
         """Fill the mask by what the prompt says."""
+        check_words(prompt, negative)
         words = {"prompt": prompt or None, "negative_prompt": negative or None}
         yield from self._run(session, Edit(**words, **self._common(*settings)), mask)
 
@@ -142,6 +143,7 @@ class Events:
     def outpaint(self, mask: str, session: Session, prompt: str, negative: str, left, right, top, bottom, *rest):
         """Extend the picture."""
         shape, anchor, *settings = rest
+        check_words(prompt, negative)
         words = {"prompt": prompt or None, "negative_prompt": negative or None}
         further = extension(shape, anchor, left, right, top, bottom)
         yield from self._run(session, Outpaint(**words, **further, **self._common(*settings, outpaint=True)), None)
@@ -175,17 +177,18 @@ class Events:
         if session.from_alpha and mask and reaches_transparent(mask, photo.image):  # else what comes is not seen
             photo, command = photo.opaque(), replace(command, mask_from_alpha=True)
         check_bounds(command, photo.image.size, self.settings.megapixels)  # before anyone waits
+        make_room(session)
         with tempfile.TemporaryDirectory() as folder:
             session.stop = Path(folder) / "stop"
-            made = 0
+            made, last = 0, None
             for event in make(self.line, command, photo.image, mask, session.stop, self.settings.limit):
                 if isinstance(event, Made):
                     made += 1
-                    session.keep(result_of(event, photo, mask), before)
+                    last = session.keep(result_of(event, photo, mask), before)
                     yield gr.skip(), thumbs(session)
                 else:
                     yield progress(event, made, command.num_images), gr.skip()
-        yield (compared(session.results[0]) if made else told("idle")), thumbs(session)
+        yield (compared(last) if last else told("idle")), thumbs(session)
 
     def stop(self, session: Session):
         """Make the running step the last one; where none runs any longer, as after a lost connection, say so."""

@@ -77,6 +77,7 @@ def limited(minutes: float | None, stop: Path) -> Iterator[None]:
     """Make the file `stop` after so many minutes, unless the block has ended before; None: never."""
     timer = Timer(60 * minutes, stop.touch) if minutes else None
     if timer:
+        timer.daemon = True
         timer.start()
     try:
         yield

@@ -174,7 +174,8 @@ def prompt_box(label: str) -> gr.Textbox:
 
 def negative_box() -> gr.Textbox:
     """Words for what should not."""
-    return gr.Textbox(label="What should not? (optional)", lines=1, max_length=WORDS)
+    hint = "counts where Guidance is above 1"
+    return gr.Textbox(label="What should not? (optional)", placeholder=hint, lines=1, max_length=WORDS)
 
 
 def outpaint_fields() -> tuple[list, list]:

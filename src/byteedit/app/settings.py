@@ -46,6 +46,10 @@ class Settings:
     browser: bool = False
     """Open the editor in a browser."""
 
+    def __post_init__(self):
+        if not self.minutes > 0:
+            raise ValueError(f"--minutes is {self.minutes:g}; give more than 0.")
+
     @property
     def limit(self) -> float | None:
         """The minutes that hold, if any do."""

@@ -5,11 +5,10 @@ needs, so that `byteedit --help` loads no torch. Exit codes: 0 done, 1 failed, 2
 stderr, with the traceback only under --debug.
 """
 
-import itertools
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from byteedit.cli.convert import Convert
 from byteedit.cli.demo import Demo
 from byteedit.cli.env import Env
 from byteedit.cli.evaluate import Evaluate
+from byteedit.cli.mistakes import before_help, explain
 from byteedit.cli.report import Report
 from byteedit.cli.score import Score
 from byteedit.cli.study import Study
@@ -81,19 +81,30 @@ def parse(arguments: Sequence[str]) -> Command:
     printed = StringIO()
     try:
         with redirect_stderr(printed):
-            return tyro.cli(
-                Commands,
-                prog="byteedit",
-                description=DESCRIPTION,
-                args=arguments,
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
-            )
+            return _read(before_help(arguments, _help))
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UsageError(_flatten(printed.getvalue())) from None
+        raise UsageError(explain(arguments, printed.getvalue(), _help)) from None
     except ValueError as error:  # options that contradict one another
         raise UsageError(str(error)) from error
+
+
+def _read(arguments: Sequence[str]) -> Command:
+    return tyro.cli(
+        Commands,
+        prog="byteedit",
+        description=DESCRIPTION,
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+    )
+
+
+def _help(*names: str) -> str:
+    """What --help prints after these names."""
+    with redirect_stdout(StringIO()) as printed, suppress(SystemExit):
+        _read([*names, "--help"])
+    return printed.getvalue()
 
 
 def execute(command: Command) -> int:
@@ -115,16 +126,6 @@ def _with_extra(error: Exception) -> object:
     package = (getattr(error, "name", None) or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     extra = next((extra for extra, packages in EXTRAS.items() if package in packages), None)
     return f"{error}; install what this needs: pip install 'byteedit[{extra}]'." if extra else error
-
-
-def _flatten(box: str) -> str:
-    """tyro's framed message as one line: what stands between title and next rule, and the option it suggests."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()]
-    below = itertools.dropwhile(lambda line: not line.strip("-"), lines[1:])  # a title may be underlined
-    message = " ".join(itertools.takewhile(lambda line: line.strip("-"), below))
-    if "Perhaps you meant:" in lines:
-        message += f"; perhaps {lines[lines.index('Perhaps you meant:') + 1].split()[0]}?"
-    return message or box
 
 
 def _complain(error: object, code: int) -> int:

@@ -25,7 +25,7 @@ class Report(Command):
     ablation: Annotated[tuple[tuple[str, str], ...], tyro.conf.UseAppendAction, says("", "WITH WITHOUT")] = ()
     """Two systems, with and without what is tried; may be repeated."""
 
-    by: Annotated[str | None, says("the gold judge, or else clip, blip, psnr", "SCORE")] = None
+    by: Annotated[str | None, says("the gold judge, or else clip, blip, rewards, psnr in the mask", "SCORE")] = None
     """The score by which answers are compared and ranked, such as clip.full; it must be a number."""
 
     pictures: int = 2

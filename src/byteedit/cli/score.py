@@ -52,11 +52,12 @@ class Score(Command):
         if self.batch_size < 1:
             raise UsageError(f"--batch-size is {self.batch_size}; it must be 1 or more.")
         from byteedit.commands.opening import default_device, quiet
-        from byteedit.commands.work import open_picture
+        from byteedit.commands.work import check_files, open_picture
         from byteedit.rewards import CoherenceReward
         from byteedit.rewards.opening import open_reward
 
         places = self.places()
+        check_files(self.images)
         pictures = [open_picture(path) for path in self.images]
         quiet()
         rewards = {name: open_reward(place) for name, place in places.items()}

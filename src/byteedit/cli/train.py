@@ -20,10 +20,13 @@ class Train(Command):
     """What is trained."""
 
     preset: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PRESET")]
-    """A YAML file of settings, such as those under examples/configs/. docs/training.md says what they mean."""
+    """A YAML file of settings, such as those under examples/configs/."""
 
     set: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """A setting that shall differ from the preset, as in --set data=my-data --set steps=100."""
+
+    settings: bool = False
+    """List all settings of the stage, with their meaning and what they are by PRESET and --set, and train nothing."""
 
     def run(self) -> None:
         """Train, or go on training; print where the finished weights are and what they are worth."""
@@ -31,7 +34,7 @@ class Train(Command):
         from byteedit.training.boost import PeflSettings
         from byteedit.training.phases import FastSettings
         from byteedit.training.reward import RewardSettings
-        from byteedit.training.settings import read
+        from byteedit.training.settings import explain, read
         from byteedit.training.sft import InpaintSettings
 
         kind, train = {
@@ -40,4 +43,5 @@ class Train(Command):
             "pefl": (PeflSettings, run.train_pefl),
             "fast": (FastSettings, run.train_fast),
         }[self.stage]
-        train(read(kind, self.preset, self.set))
+        settings = read(kind, self.preset, self.set)
+        print(explain(settings)) if self.settings else train(settings)

@@ -125,7 +125,7 @@ class Edit(MaskedCommand):
     """What the region shall show."""
 
     negative_prompt: Annotated[str | None, says("")] = None
-    """What it shall not show; counts where there is guidance."""
+    """What it shall not show; counts where there is guidance, as with --guidance-scale 3."""
 
     def call(self, pipe, image, mask, generator, **watching):
         """The edited picture."""
@@ -172,7 +172,7 @@ class Outpaint(PictureCommand):
     """What the new region shall show; without it, the picture goes on."""
 
     negative_prompt: Annotated[str | None, says("")] = None
-    """What it shall not show; counts where there is guidance."""
+    """What it shall not show; counts where there is guidance, as with --guidance-scale 3."""
 
     def check(self) -> None:
         """Raise UsageError where options are missing or contradict one another."""

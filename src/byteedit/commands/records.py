@@ -2,8 +2,9 @@
 
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from byteedit.commands.command import UsageError
 from byteedit.commands.pictures import Edit, Erase, Outpaint, PictureCommand, parse_lora
 from byteedit.files import sha256
 from byteedit.provenance import Record, find_inputs, versions
@@ -35,19 +36,46 @@ def _plain(value: Any) -> Any:
 
 
 def restore(record: Record, result: Path) -> PictureCommand:
-    """The command of a record, with its inputs where they lie now."""
-    inputs = find_inputs(record, result)
-    kind = COMMANDS.get(record.command)
-    if "stopped" in record.settings:
+    """The command of a record, which makes one picture, with its inputs where they lie now.
+
+    Raises:
+        ValueError: `result` was not finished, or its record is of no such command, or an input is not what it was.
+    """
+    settings, kind = dict(record.settings), COMMANDS.get(record.command)
+    if "stopped" in settings:
         raise ValueError(f"{result} was stopped before it was finished, so it cannot be made again; its input can.")
-    if kind is None or not set(record.settings) <= {field.name for field in fields(kind)}:
+    if kind is None or not set(settings) <= {field.name for field in fields(kind)} - set(REPLAY_OPTIONS):
         raise ValueError(f"{result} was made by byteedit {record.versions.get('byteedit')}, which knew other options.")
-    settings = dict(record.settings)
+    hints = get_type_hints(kind)
+    if strange := [name for name, value in settings.items() if not _fits(value, hints[name])]:
+        value = f"{settings[strange[0]]!r:.60}"
+        raise ValueError(f"{result}: its record's {strange[0]} is {value}, which is not as byteedit writes it.")
+    named = [*settings.get("images", []), *settings.get("mask", [])]
+    if len(settings.get("images", [])) != 1 or not set(named) <= record.inputs.keys():
+        raise ValueError(f"{result}: its record does not name the one picture that it was made from.")
+    inputs = find_inputs(record, result)
     for name in {"images", "mask"} & set(settings):
         settings[name] = tuple(inputs[path] for path in settings[name])
-    loras = [parse_lora(text) for text in settings["lora"]]
-    settings["lora"] = tuple(f"{_found(path, inputs)}:{weight}" for path, weight in loras)
-    return kind(**settings)
+    try:
+        loras = [parse_lora(text) for text in settings.get("lora", [])]
+        settings["lora"] = tuple(f"{_found(path, inputs)}:{weight}" for path, weight in loras)
+        command = kind(**settings | {"num_images": 1})
+        alone = {"mask_from_alpha": False} if settings.get("mask") else {}  # the editor's records may have both
+        replace(command, output=result, **alone).check()
+    except UsageError as error:
+        raise ValueError(f"{result}: its record makes no command ({error})") from error
+    return command
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value from JSON, where paths are text and tuples are lists, is of a setting's type."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is tuple:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if options := get_args(hint):
+        return any(_fits(value, option) for option in options)
+    return type(value) in ((int, float) if hint is float else (hint,))
 
 
 def _found(lora: str, inputs: dict[str, Path]) -> str | Path:

@@ -7,10 +7,11 @@ can be made again alone; what is written is compared with the input first, pixel
 import io
 import re
 import secrets
-import struct
 import sys
 import time
 import warnings
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,11 +22,14 @@ import torch
 
 from byteedit.commands.command import UsageError
 from byteedit.commands.opening import add_loras, default_device, default_loras, open_pipeline
-from byteedit.commands.pictures import MaskedCommand, Outpaint, PictureCommand
+from byteedit.commands.pictures import Edit, MaskedCommand, Outpaint, PictureCommand
 from byteedit.commands.records import REPLAY_OPTIONS, describe, restore, what_changed
-from byteedit.files import make_writable, write_atomically
+from byteedit.files import FORMATS, make_writable, write_atomically
 from byteedit.provenance import encode_png, read_record
-from byteedit.reading import ORIENTATION, read_masks, read_pictures
+from byteedit.reading import ORIENTATION, read_exif, read_masks, read_pictures
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+"""Endings of what is a picture's name and no folder's."""
 
 DEEP = re.compile(";16[BLN]")  # of what PIL says of a file's tiles: 16 bits a channel
 
@@ -49,8 +53,10 @@ def make(command: PictureCommand) -> None:
     jobs = plan(command)
     began = time.perf_counter()
     pipe = load(command)
-    verified = sum(do(command, pipe, job) for job in jobs)
-    where = str(jobs[0].output) if len(jobs) == 1 else f"{len(jobs)} pictures in {jobs[0].output.parent}"
+    verified, count = 0, len(jobs)
+    for number, job in enumerate(jobs, 1):
+        verified += do(command, pipe, job, f" ({number} of {count})" if count > 1 else "")
+    where = str(jobs[0].output) if count == 1 else f"{count} pictures in {jobs[0].output.parent}"
     report(where, began, verified, f"seed {jobs[0].seed}")
 
 
@@ -63,14 +69,14 @@ def replay(command: PictureCommand) -> None:
             "--replay takes everything from the PNG's record; only --output, --device and --debug go with it."
         )
     record = read_record(earlier)
-    first = np.asarray(PIL.Image.open(earlier))  # before --output may replace it
+    first = np.asarray(PIL.Image.open(earlier, formats=FORMATS))  # before --output may replace it
     again = restore(record, earlier)
     output = command.output or earlier.with_name(f"{earlier.stem}-replay.png")
     began = time.perf_counter()
     again = replace(again, output=output, device=command.device)
     [job] = plan(again)
     verified = do(again, load(again), job)
-    same = np.array_equal(first, np.asarray(PIL.Image.open(job.output)))
+    same = np.array_equal(first, np.asarray(PIL.Image.open(job.output, formats=FORMATS)))
     report(str(job.output), began, verified, f"identical to {earlier}" if same else f"NOT identical to {earlier}")
     if not same:
         print(f"byteedit: {what_changed(record)}", file=sys.stderr)
@@ -104,9 +110,7 @@ def plan(command: PictureCommand) -> list[Job]:
     masks = masks_of(command) or (None,)
     if command.seed is not None and not 0 <= command.seed < 2**63:
         raise UsageError(f"--seed is {command.seed}; give a whole number from 0 to 2^63 - 1.")
-    for path in (*command.images, *filter(None, masks)):
-        if not path.is_file():
-            raise ValueError(f"there is no file {path}.")
+    check_files((*command.images, *filter(None, masks)))
     seed = secrets.randbits(32) if command.seed is None else command.seed
     outputs = name_outputs(command)
     jobs = [
@@ -116,7 +120,10 @@ def plan(command: PictureCommand) -> list[Job]:
     ]
     for job in jobs[:: command.num_images]:
         image, mask, _ = read(command, job)
-        command.corner(image.size)
+        try:
+            command.corner(image.size)
+        except ValueError as error:
+            raise ValueError(f"{job.image}: {error}") from error
         if mask is not None and upright(mask).size != image.size:
             sizes = "{} x {} pixels, {} {} x {}".format(*upright(mask).size, job.image, *image.size)
             raise ValueError(f"{job.mask} is {sizes}; make the mask the same size as its picture.")
@@ -129,6 +136,15 @@ def plan(command: PictureCommand) -> list[Job]:
     return jobs
 
 
+def check_files(paths: Iterable[Path]) -> None:
+    """Raise ValueError where a picture that was named is missing, or a folder."""
+    for path in paths:
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; name its pictures, such as {path}/*.jpg.")
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}.")
+
+
 def masks_of(command: PictureCommand) -> tuple[Path, ...]:
     """The mask files that a command names."""
     return command.mask if isinstance(command, MaskedCommand) else ()
@@ -136,14 +152,20 @@ def masks_of(command: PictureCommand) -> tuple[Path, ...]:
 
 def name_outputs(command: PictureCommand) -> list[Path]:
     """Where each result goes: `--output` itself, or STEM.png in it when it is a folder; -1, -2 ... for variations."""
-    folder = command.output.is_dir() or not command.output.suffix or len(command.images) > 1
-    if not folder and command.output.suffix.lower() != ".png":
+    ending = command.output.suffix.lower()
+    folder = command.output.is_dir() or not ending or len(command.images) > 1
+    if not folder and ending != ".png":
         raise UsageError(f"--output is {command.output}; byteedit writes PNG, which keeps every pixel: name it .png.")
-    if folder and command.output.is_file():
-        raise UsageError(f"--output is the file {command.output}; several pictures need a folder.")
+    if folder and not command.output.is_dir() and (command.output.is_file() or ending in PICTURES):
+        raise UsageError(f"several pictures need a folder; --output is {command.output}.")
     firsts = [command.output / f"{image.stem}.png" if folder else command.output for image in command.images]
     if len(set(firsts)) < len(firsts):
-        raise UsageError("two pictures have the same name and would overwrite each other; edit them in two commands.")
+        [(twice, _)] = Counter(firsts).most_common(1)
+        same = [str(image) for image, first in zip(command.images, firsts, strict=True) if first == twice]
+        raise UsageError(
+            f"two pictures have the same name, {same[0]} and {same[1]}, and would overwrite each other; edit them in "
+            "two commands."
+        )
     several = range(1, command.num_images + 1)
     outputs = [
         path.with_stem(f"{path.stem}-{k}") if command.num_images > 1 else path for path in firsts for k in several
@@ -158,15 +180,22 @@ def load(command: PictureCommand):
     """The pipeline that a command asks for, with its LoRAs, on its device."""
     pipe = open_pipeline(command.model, getattr(torch, command.dtype))
     add_loras(pipe, command.lora)
+    guidance = pipe.schedule.guidance_scale if command.guidance_scale is None else command.guidance_scale
+    if isinstance(command, Edit | Outpaint) and command.negative_prompt and guidance <= 1:
+        said = "--negative-prompt does nothing, since there is no guidance; add --guidance-scale 3."
+        print(f"byteedit: {said}", file=sys.stderr)
     return pipe.to(command.device or default_device())
 
 
 # One picture
 
 
-def do(command: PictureCommand, pipe, job: Job) -> int:
-    """Make, check and write one picture; returns how many unmasked pixels were verified unchanged."""
-    pipe.set_progress_bar_config(desc=job.output.name, leave=False)
+def do(command: PictureCommand, pipe, job: Job, place: str = "") -> int:
+    """Make, check and write one picture; returns how many unmasked pixels were verified unchanged.
+
+    place: which of how many it is, for the progress bar.
+    """
+    pipe.set_progress_bar_config(desc=f"{job.output.name}{place}", leave=False)
     image, mask, tags = read(command, job)
     result = command.call(pipe, image, mask, torch.Generator().manual_seed(job.seed))
     content = encode_png(result, describe(command, job.image, job.mask, job.seed), **tags)
@@ -195,7 +224,7 @@ def as_edited(image: PIL.Image.Image) -> tuple[PIL.Image.Image, dict[str, bytes]
     tags = {"icc_profile": image.info["icc_profile"]} if image.info.get("icc_profile") else {}
     if image.mode == "CMYK":
         image, tags = image.convert("RGB"), {}
-    picture, exif = upright(image), image.getexif()
+    picture, exif = upright(image), read_exif(image)
     exif.pop(ORIENTATION, None)  # it has been followed
     return picture, tags | ({"exif": exif_bytes(exif)} if exif else {})
 
@@ -204,19 +233,22 @@ def exif_bytes(exif: PIL.Image.Exif) -> bytes:
     """EXIF data as a file holds them; of what cannot be written again, such as a number kept as text, nothing."""
     try:
         return exif.tobytes()
-    except (struct.error, TypeError, ValueError, KeyError, OverflowError):
+    except Exception:  # PIL raises of whatever kind
         warnings.warn("The picture's EXIF data are broken; they are left out.", stacklevel=2)
         return b""
 
 
 def open_picture(path: Path) -> PIL.Image.Image:
-    """A picture file, read to its end. Raises ValueError where it is none, or broken."""
+    """A picture file of one of `FORMATS`, read to its end. Raises ValueError where it is none, or broken."""
     try:
-        image = PIL.Image.open(path)
+        image = PIL.Image.open(path, formats=FORMATS)
         if not image.mode.startswith("I") and any(DEEP.search(str(tile)) for tile in getattr(image, "tile", ())):
             warnings.warn(f"{path} has colours or alpha of 16 bits, of which the upper 8 are kept.", stacklevel=2)
         image.load()
-    except (PIL.UnidentifiedImageError, PIL.Image.DecompressionBombError, OSError, SyntaxError) as error:
+    except PIL.UnidentifiedImageError as error:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"{path} cannot be read as a picture; give a file of one of these kinds: {known}.") from error
+    except (PIL.Image.DecompressionBombError, OSError, SyntaxError) as error:
         raise ValueError(f"{path} cannot be read as a picture ({error}).") from error
     return image
 

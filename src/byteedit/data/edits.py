@@ -18,7 +18,7 @@ from byteedit.data.folders import METADATA, find_pictures, read_metadata, with_c
 from byteedit.data.images import Unusable, open_image, store
 from byteedit.data.preferences import IMAGE, IMAGES, TEXT, Row, Schema, load
 from byteedit.data.skipped import Skipped
-from byteedit.data.sources import find_files, has_splits
+from byteedit.data.sources import find_files, has_splits, is_saved
 from byteedit.data.tars import Tar, unpack
 from byteedit.picturebook import scene
 
@@ -88,6 +88,11 @@ def open_edits(
         return Edits(read=read, shards=[Tar(tar, skipped) for tar in tars])
     if folder and not find_files(name, split) and (pictures := find_pictures(folder)):
         return Edits(read=partial(_decode, first=with_caption), rows=pictures)
+    if Path(name).is_dir() and not is_saved(Path(name)) and not find_files(name, split):
+        raise ValueError(
+            f"{name} holds no pictures, tars, Parquet or JSONL of the split {split!r}; name the folder that does, or "
+            "another split."
+        )
     columns = {"caption": caption, "image": image}
     return _open_table(name, split, skipped, columns, streaming, config)
 
@@ -96,11 +101,11 @@ def files_of(source: str) -> set[Path]:
     """The files on this machine that a source's rows are in, as far as they say themselves what split they are of."""
     name, split = _split(source)
     folder = _folder(Path(name), split)
-    if tables := set(find_files(name, split)) if Path(name).exists() and not name.endswith(".tar") else set():
-        return tables
-    if not folder or any((folder / file).is_file() for file in METADATA):
+    if name == "picturebook" or not Path(name).exists() or (folder and any((folder / f).is_file() for f in METADATA)):
         return set()
-    return set(folder.glob("*.tar")) or set(map(Path, find_pictures(folder)))
+    tars = [Path(name)] if name.endswith(".tar") else sorted(folder.glob("*.tar")) if folder else []
+    found = tars or find_files(name, split) or (find_pictures(folder) if folder else [])
+    return {Path(file).resolve() for file in found}
 
 
 def _split(source: str) -> tuple[str, str]:

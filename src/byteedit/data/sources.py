@@ -16,7 +16,7 @@ from pyarrow.parquet import read_metadata
 from byteedit.data.skipped import Skipped
 from byteedit.files import sha256
 
-__all__ = ["digest", "find_files", "has_splits", "open_rows", "read_json_lines"]
+__all__ = ["digest", "find_files", "has_splits", "is_saved", "open_rows", "parse_object", "read_json_lines"]
 
 SPLITS = ("train", "validation", "test")
 HUB_ID = re.compile(r"[\w-]+/[\w.-]+")
@@ -39,9 +39,9 @@ def find_files(source: str | Path, split: str) -> list[Path]:
         return [source]
     kinds = [sorted(source.glob(kind)) for kind in ("*.parquet", "*.jsonl", "data/*.parquet", "data/*.jsonl")]
     named = next((mine for files in kinds if (mine := [file for file in files if _belongs(file, split)])), [])
-    if named or split != "train" or any(_belongs(file, other) for files in kinds for file in files for other in SPLITS):
+    if named or split != "train":
         return named
-    return next(filter(None, kinds), [])
+    return next((files for files in kinds if files and not any(_belongs(f, s) for f in files for s in SPLITS)), [])
 
 
 def _belongs(file: Path, split: str) -> bool:
@@ -50,7 +50,7 @@ def _belongs(file: Path, split: str) -> bool:
 
 def has_splits(source: str | Path) -> bool:
     """Whether the rows depend on the split that is asked for; those of a file or a saved `Dataset` are always all."""
-    return not (Path(source).is_file() or _is_saved(Path(source), "state.json"))
+    return not (Path(source).is_file() or is_saved(Path(source), "state.json"))
 
 
 def digest(source: str | Path, split: str) -> str | None:
@@ -58,14 +58,15 @@ def digest(source: str | Path, split: str) -> str | None:
     path = Path(source)
     if not path.exists():
         return None
-    saved = _is_saved(path, "state.json", "dataset_dict.json")
+    saved = is_saved(path)
     parts = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("cache-"))
     files = sorted(parts) if saved else find_files(path, split)
     return hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
 
 
-def _is_saved(path: Path, *names: str) -> bool:
-    return path.is_dir() and any((path / name).is_file() for name in names)
+def is_saved(path: Path, *names: str) -> bool:
+    """Whether `datasets` saved a folder, as a `Dataset` (state.json) or, unless `names` say else, a `DatasetDict`."""
+    return path.is_dir() and any((path / name).is_file() for name in names or ("state.json", "dataset_dict.json"))
 
 
 def open_rows(
@@ -76,7 +77,7 @@ def open_rows(
     Raises:
         ValueError: there is nothing of the kind, or not the split, or it is empty, or its first file is broken.
     """
-    if _is_saved(Path(source), "state.json", "dataset_dict.json"):
+    if is_saved(Path(source)):
         rows = load_from_disk(source)
         rows = _pick(rows, split, source) if isinstance(rows, DatasetDict) else rows
         return rows.to_iterable_dataset() if streaming else rows
@@ -109,18 +110,19 @@ def read_json_lines(files: list[Path], skipped: Skipped) -> Iterator[tuple[Path,
     for file in files:
         with open(file, "rb") as lines:
             for line in filter(bytes.strip, lines):
-                row = _parse(line)
+                row = parse_object(line)
                 if row is None:
                     skipped.add("broken line")
                 else:
                     yield file, row
 
 
-def _parse(line: bytes) -> dict | None:
+def parse_object(line: bytes) -> dict | None:
+    """A JSON object; None where it is none, or nested too deeply, or no whole UTF-8."""
     try:
         row = json.loads(text := line.decode("utf-8-sig"))
         if SURROGATE.search(text):
             json.dumps(row, ensure_ascii=False).encode()  # raises for half a character, which no file could hold
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None

@@ -6,7 +6,6 @@ no pictures. `000017.jpg` is a picture, `000017.txt` its caption, or else `00001
 Source: the layout of the webdataset library.
 """
 
-import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from byteedit.data.folders import PICTURES
 from byteedit.data.images import Unusable, store
 from byteedit.data.skipped import Skipped
+from byteedit.data.sources import parse_object
 
 __all__ = ["Part", "Sample", "Tar", "unpack"]
 
@@ -51,23 +51,37 @@ class Tar:
     skipped: Skipped
 
     def __iter__(self) -> Iterator[Sample]:
+        samples = self._samples()
+        while sample := self._next(samples):
+            yield sample
+
+    def _next(self, samples: Iterator[Sample]) -> Sample | None:
         try:
-            with tarfile.open(self.path, "r:") as tar:
-                for _, files in groupby(self._files(tar), key=lambda file: file[0]):
-                    yield {ending: part for _, ending, part in files}
-        except (tarfile.TarError, OSError):
+            return next(samples, None)
+        except Exception:  # tarfile raises of whatever kind where a header holds nonsense
             self.skipped.add("broken shard")
+            return None
+
+    def _samples(self) -> Iterator[Sample]:
+        with tarfile.open(self.path, "r:") as tar:
+            for _, files in groupby(self._files(tar), key=lambda file: file[0]):
+                yield {ending: part for _, ending, part in files}
 
     def _files(self, tar: tarfile.TarFile) -> Iterator[tuple[str, str, Part]]:
-        for member in filter(tarfile.TarInfo.isfile, tar):
-            folder, slash, file = member.name.rpartition("/")
-            name, _, ending = file.partition(".")
-            yield folder + slash + name, ending.lower(), Part(self.path, member.offset_data, member.size)
+        last = -1
+        for member in tar:
+            if member.size < 0 or member.offset <= last:
+                raise tarfile.ReadError(f"{self.path} leads back to what was read, and so without end.")
+            last = member.offset
+            if member.isreg() and not member.issparse():
+                folder, slash, file = member.name.rpartition("/")
+                name, _, ending = file.partition(".")
+                yield folder + slash + name, ending.lower(), Part(self.path, member.offset_data, member.size)
 
 
 def unpack(sample: Sample, *, caption: str = "caption") -> dict[str, Any]:
     """A row of `image`, `caption`, `instances` and `phrases`, images as bytes; None or empty if missing."""
-    fields = _fields(sample["json"].read()) if "json" in sample else {}
+    fields = (parse_object(sample["json"].read()) or {}) if "json" in sample else {}
     words = sample["txt"].read().decode("utf-8", "replace").strip() if "txt" in sample else fields.get(caption)
     phrases = fields.get("phrases")
     masks = takewhile(sample.__contains__, (f"instances.{number}.png" for number in count()))
@@ -77,12 +91,3 @@ def unpack(sample: Sample, *, caption: str = "caption") -> dict[str, Any]:
         "instances": [store(sample[ending].read()) for ending in masks],
         "phrases": phrases if isinstance(phrases, list) else [],
     }
-
-
-def _fields(text: bytes) -> dict[str, Any]:
-    """A JSON object; empty where it is none."""
-    try:
-        fields = json.loads(text)
-    except ValueError:
-        return {}
-    return fields if isinstance(fields, dict) else {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import Figure, mean, rate, ratio
-from byteedit.files import write_atomically
+from byteedit.files import whole, write_atomically
 
 __all__ = ["Line", "figures_of", "folder_of", "read_lines", "summarise", "write_lines"]
 
@@ -28,7 +28,10 @@ def read_lines(folder: Path) -> list[Line]:
     file = folder / "scores.jsonl"
     if not file.is_file():
         return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]  # not at other breaks
+    with whole(file):
+        return [
+            json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line
+        ]  # not at other breaks
 
 
 def write_lines(folder: Path, lines: Sequence[Line]) -> None:

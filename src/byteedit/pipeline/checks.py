@@ -101,12 +101,16 @@ def check_prompts(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds
 def check_adapter(unet, image, embeds) -> None:
     """A picture to go by, or its embeddings, where the UNet has an IP-Adapter, and nothing where it has none."""
     has = unet.encoder_hid_proj is not None and unet.config.encoder_hid_dim_type == "ip_image_proj"
-    if image is not None and embeds is not None:
+    given = {"ip_adapter_image": image, "ip_adapter_image_embeds": embeds}
+    came = [name for name, value in given.items() if value is not None]
+    if len(came) > 1:
         raise ValueError("Both `ip_adapter_image` and `ip_adapter_image_embeds` came; leave one of them out.")
-    if has != (image is not None or embeds is not None):
-        what = "An IP-Adapter is loaded, but no" if has else "No IP-Adapter is loaded for the"
-        raise ValueError(f"{what} `ip_adapter_image`; give both, or `unload_ip_adapter()`.")
-    if embeds is not None and not (isinstance(embeds, list) and all(rows.ndim in (3, 4) for rows in embeds)):
+    if came and not has:
+        raise ValueError(f"No IP-Adapter is loaded for `{came[0]}`; load one with load_ip_adapter, or leave it out.")
+    if has and not came:
+        raise ValueError("An IP-Adapter is loaded, but no `ip_adapter_image` came; give it, or unload_ip_adapter().")
+    listed = isinstance(embeds, list) and all(isinstance(rows, torch.Tensor) and rows.ndim in (3, 4) for rows in embeds)
+    if embeds is not None and not listed:
         raise ValueError("`ip_adapter_image_embeds` has to be a list of 3D or 4D tensors, one for each IP-Adapter.")
 
 

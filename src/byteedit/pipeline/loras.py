@@ -10,6 +10,7 @@ from dataclasses import asdict, fields, replace
 from types import MappingProxyType
 
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from byteedit.pipeline import checks
 from byteedit.schedule import Schedule
@@ -42,7 +43,7 @@ class Loras(StableDiffusionLoraLoaderMixin):
         made = super().from_pipe(pipeline, **kwargs)
         if isinstance(pipeline, Loras):
             made._before_loras, made._schedules = pipeline._before_loras, pipeline._schedules
-            made._followed = pipeline._followed
+            made._followed, made._merged_adapters = pipeline._followed, set(pipeline._merged_adapters)
         return made
 
     def load_lora_weights(
@@ -68,7 +69,7 @@ class Loras(StableDiffusionLoraLoaderMixin):
             checks.check_solver(schedule, self.scheduler)
             self._before_loras = self._before_loras or (self.schedule, frozenset(self.fused_loras))
             self._schedules |= dict.fromkeys(names, schedule)
-        self._follow_last(self.get_active_adapters())
+        self._follow_last(self._active())
 
     def set_adapters(self, adapter_names: list[str] | str, adapter_weights=None) -> None:
         """As diffusers does it; the schedule is that of the last one named that has one, else that before all LoRAs."""
@@ -86,13 +87,21 @@ class Loras(StableDiffusionLoraLoaderMixin):
         left = self._adapters()
         self._schedules = {name: its for name, its in self._schedules.items() if name in left}
         if left:
-            self._follow_last(self.get_active_adapters())
+            self._follow_last(self._active())
         else:
             self._set_back()
 
     def _adapters(self) -> set[str]:
         """The names of all LoRAs that are loaded."""
         return {name for names in self.get_list_adapters().values() for name in names}
+
+    def _active(self) -> list[str]:
+        """The LoRAs that are active in any part of the pipeline; diffusers' own list is the last part's."""
+        found = []
+        for part in filter(None, (getattr(self, name, None) for name in self._lora_loadable_modules)):
+            layer = next((layer for layer in part.modules() if isinstance(layer, BaseTunerLayer)), None)
+            found += layer.active_adapters if layer else []
+        return found
 
     def _follow_last(self, names: list[str]) -> None:
         """Follow the last of some LoRAs that has a schedule, unless it is followed already."""
@@ -101,18 +110,19 @@ class Loras(StableDiffusionLoraLoaderMixin):
             return
         if last is not None:
             self.follow(last)
-        else:
-            self._follow_before()
+        elif not self._follow_before():
+            return
         self._followed = last
 
-    def _follow_before(self) -> None:
+    def _follow_before(self) -> bool:
         """Go back to the schedule before all LoRAs, unless they were fused; a scheduler that was set since stays."""
         schedule, fused = self._before_loras
         if fused != self.fused_loras:
-            return
+            return False
         if self.schedule.timestep_spacing != self._followed.timestep_spacing:
             schedule = replace(schedule, timestep_spacing=None)
         self.follow(schedule)
+        return True
 
     def _set_back(self) -> None:
         if self._followed is not None:

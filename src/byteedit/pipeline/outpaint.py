@@ -4,6 +4,7 @@ The pictures are extended by mirroring, and every round replaces some of that by
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import repeat
 
 import numpy as np
@@ -63,11 +64,13 @@ def unrounded(canvas: PIL.Image.Image, picture: Picture, sides: Sides) -> np.nda
 
 def fill(pipe, canvases: list[PIL.Image.Image], size: tuple[int, int], sides: Sides, kwargs: dict) -> list[bool] | None:
     """Generate what lies around the pictures, window by window, on the canvases themselves; say which are unsafe."""
-    unsafe = None
-    for view, unknown in views(size, sides, pipe.native_size()):
+    unsafe, native = None, pipe.native_size()
+    total = sum(1 for _ in rounds(size, sides, max(*native, min(size))))
+    for number, (view, unknown) in enumerate(views(size, sides, native), 1):
         box = (view.left, view.top, view.left + view.width, view.top + view.height)
         mask = PIL.Image.fromarray(unknown)
-        result = pipe(image=[canvas.crop(box) for canvas in canvases], mask_image=mask, **kwargs)
+        with described(pipe, f"window {number} of {total}" if total > 1 else ""):
+            result = pipe(image=[canvas.crop(box) for canvas in canvases], mask_image=mask, **kwargs)
         for canvas, part in zip(canvases, result.images, strict=True):
             canvas.paste(part, box)
         found = result.nsfw_content_detected
@@ -75,6 +78,17 @@ def fill(pipe, canvases: list[PIL.Image.Image], size: tuple[int, int], sides: Si
         if pipe.interrupt:  # a callback asked to stop: what is not filled yet stays mirrored
             break
     return unsafe
+
+
+@contextmanager
+def described(pipe, words: str) -> Iterator[None]:
+    """Words at the end of what the pipeline's progress bar says."""
+    config = vars(pipe).get("_progress_bar_config", {})  # diffusers sets it where it is asked for
+    pipe.set_progress_bar_config(**config | {"desc": ", ".join(filter(None, [config.get("desc"), words]))})
+    try:
+        yield
+    finally:
+        pipe.set_progress_bar_config(**config)
 
 
 def views(size: tuple[int, int], sides: Sides, native: tuple[int, int]) -> Iterator[tuple[Window, np.ndarray]]:

@@ -37,7 +37,7 @@ def open_reward(name: str) -> PreferenceReward | CoherenceReward | CLIPReward:
         ValueError: there is no config there, or it is no reward's.
     """
     name = locate(name)
-    if nowhere(name):
+    if Path(name).is_file() or nowhere(name):
         raise ValueError(f"there is no reward at {name}; name a folder that is there, or a hub name, owner/name.")
     try:
         config, _ = PreTrainedConfig.get_config_dict(name)

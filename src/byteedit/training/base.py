@@ -288,12 +288,12 @@ def write(
 
     schedule: what the LoRA recommends.
     """
-    dtype, kept = torch.float16 if settings.half else torch.float32, as_written(kept, settings)
+    kept = as_written(kept, settings)
     if settings.rank:
         unet.load_state_dict(kept, strict=False)
-        save_lora(unet, settings.written, dtype, schedule)
+        save_lora(unet, settings.written, torch.float16 if settings.half else torch.float32, schedule)
     else:
         unet = UNet2DConditionModel.from_config(unet.config)
         unet.load_state_dict(kept)
-        unet.to(dtype).save_pretrained(settings.written)
+        (unet.half() if settings.half else unet).save_pretrained(settings.written)
     return unet.float()

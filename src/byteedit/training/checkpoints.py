@@ -66,6 +66,8 @@ class Run:
         if final.is_dir():
             if self.accelerator.is_main_process:  # it was validated since
                 self._tell(final)
+                self._forget_worse()
+            self.accelerator.wait_for_everyone()
             return
         if self.accelerator.is_main_process:
             shutil.rmtree(new, ignore_errors=True)
@@ -81,10 +83,13 @@ class Run:
             new.rename(final)
             for old in self.checkpoints()[: -self.keep]:
                 shutil.rmtree(old.rename(self.folder / "old"))
-            for old in self.output.glob("best-*.safetensors"):
-                if old != self.best:
-                    old.unlink()
+            self._forget_worse()
         self.accelerator.wait_for_everyone()
+
+    def _forget_worse(self) -> None:
+        for old in self.output.glob("best-*.safetensors"):
+            if old != self.best:
+                old.unlink()
 
     def _tell(self, checkpoint: Path) -> None:
         state = {"progress": vars(self.progress), "course": self.course}
@@ -150,18 +155,6 @@ class Run:
         finally:
             for name, ema in self.means.items():
                 ema.restore(self.trained[name].values())
-
-    @contextmanager
-    def learning(self) -> Iterator[None]:
-        """The weights in place of their running means again, within `averaged`."""
-        for name, ema in self.means.items():
-            ema.restore(self.trained[name].values())
-        try:
-            yield
-        finally:
-            for name, ema in self.means.items():
-                ema.store(self.trained[name].values())
-                ema.copy_to(self.trained[name].values())
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """Copies of the parameters that were trained, by objective; on the main process, whole even where sharded."""

@@ -4,6 +4,8 @@ Sums stay on their device until a line is written. After a kill, the first line 
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,14 +17,11 @@ from tqdm import tqdm
 
 from byteedit.training.settings import Settings
 
-__all__ = ["Journal", "track"]
+__all__ = ["Journal", "alone", "track"]
 
 
 class Journal:
-    """The log of a run that begins, or goes on, after `step` of `steps`; lines of later steps are struck out.
-
-    Until it is closed, no other training may write to its folder. Raises ValueError where one does.
-    """
+    """The log of a run that begins, or goes on, after `step` of `steps`; lines of later steps are struck out."""
 
     def __init__(self, accelerator: Accelerator, output: Path, step: int, steps: int):
         self.accelerator, self.file = accelerator, output / "log.jsonl"
@@ -30,11 +29,6 @@ class Journal:
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         output.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(output / ".lock", timeout=0)
-        try:
-            self.lock.acquire() if accelerator.is_main_process else None
-        except Timeout:
-            raise ValueError(f"another training is at work in {output}; wait for it, or take another output.") from None
         if accelerator.is_main_process and self.file.exists():
             lines = [line for line in self.file.read_text().splitlines(keepends=True) if line.endswith("\n")]
             kept = self.file.with_suffix(".new")
@@ -76,9 +70,24 @@ class Journal:
         sheet.save(folder / f"step-{step:05}.png")
 
     def close(self) -> None:
-        """End the bar, and let others write to the folder."""
+        """End the bar."""
         self.bar.close()
-        self.lock.release()
+
+
+@contextmanager
+def alone(accelerator: Accelerator, output: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder for as long as it lasts. Raises ValueError where one is at work there."""
+    lock = FileLock(output / ".lock") if accelerator.is_main_process else None
+    try:
+        if lock:
+            lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another training is at work in {output}; wait for it, or take another output.") from None
+    try:
+        yield
+    finally:
+        if lock:
+            lock.release()
 
 
 def track(accelerator: Accelerator, settings: Settings, step: int) -> None:

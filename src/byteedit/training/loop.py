@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from byteedit.files import make_writable
 from byteedit.training.batches import Batch, Stream
 from byteedit.training.checkpoints import Progress, Run, sharded
-from byteedit.training.journal import Journal, track
-from byteedit.training.settings import Settings, check
+from byteedit.training.journal import Journal, alone, track
+from byteedit.training.settings import Settings, check, check_watched
 
 __all__ = ["Objective", "begin", "train"]
 
@@ -126,39 +126,41 @@ def train(
     if settings.watch and validate is None:
         raise ValueError(f"watch is {settings.watch!r}, but this stage has no validation; leave watch empty.")
     if measured:
-        _check_watched(settings.watch, measured)
+        check_watched(settings.watch, measured)
     if settings.validate_every and validate is None:
         logger.warning(
             "validate_every is %d, but nothing is held out, so nothing is measured.", settings.validate_every
         )
-    run, updates = _prepare(accelerator, objectives, settings, data or {})
-    progress = run.progress
-    track(accelerator, settings, progress.step)
-    journal = Journal(accelerator, settings.output, progress.step, settings.steps)
-    batches = stream.stream(progress.step * settings.accumulate, settings.steps * settings.accumulate)
-    began = time.monotonic() - progress.seconds
-    with closing(journal):
-        if validate and (validate_first if progress.step == 0 else _unvalidated(progress, settings)):
-            _validate(run, validate, settings, journal)
-            if progress.step:
-                run.save()
-        while not _finished(progress, settings):
-            for _ in range(settings.accumulate):
-                _update(accelerator, updates, next(batches), settings.clip, progress.step + 1, journal)
-            for name, ema in run.means.items():
-                ema.step(run.trained[name].values())
-            progress.step, progress.seconds = progress.step + 1, time.monotonic() - began
-            journal.advance()
-            if _due(progress, settings, settings.log_every):
-                rates = {"minutes": progress.seconds / 60, "lr": updates[0].scheduler.get_last_lr()[0]}
-                journal.write(progress.step, rates | journal.means())
-            if validate and _due(progress, settings, settings.validate_every):
+    with alone(accelerator, settings.output):
+        run, updates = _prepare(accelerator, objectives, settings, data or {})
+        progress = run.progress
+        track(accelerator, settings, progress.step)
+        journal = Journal(accelerator, settings.output, progress.step, settings.steps)
+        batches = stream.stream(progress.step * settings.accumulate, settings.steps * settings.accumulate)
+        began = time.monotonic() - progress.seconds
+        with closing(journal):
+            failed = progress.validated < progress.step and _due(progress, settings, settings.validate_every)
+            if validate and (failed if progress.step else validate_first):
                 _validate(run, validate, settings, journal)
-            if _finished(progress, settings) and (left := journal.means()):  # stopped early
-                journal.write(progress.step, left)
-            if _due(progress, settings, settings.checkpoint_every) or _finished(progress, settings):
-                run.save()
-    return run.kept()
+                if progress.step:
+                    run.save()
+            while not _finished(progress, settings):
+                for _ in range(settings.accumulate):
+                    _update(accelerator, updates, next(batches), settings.clip, progress.step + 1, journal)
+                for name, ema in run.means.items():
+                    ema.step(run.trained[name].values())
+                progress.step, progress.seconds = progress.step + 1, time.monotonic() - began
+                journal.advance()
+                if _due(progress, settings, settings.log_every):
+                    rates = {"minutes": progress.seconds / 60, "lr": updates[0].scheduler.get_last_lr()[0]}
+                    journal.write(progress.step, rates | journal.means())
+                if validate and _due(progress, settings, settings.validate_every):
+                    _validate(run, validate, settings, journal)
+                if _finished(progress, settings) and (left := journal.means()):  # stopped early
+                    journal.write(progress.step, left)
+                if _due(progress, settings, settings.checkpoint_every) or _finished(progress, settings):
+                    run.save()
+        return run.kept()
 
 
 def _prepare(accelerator: Accelerator, objectives: Sequence[Objective], settings: Settings, data: dict):
@@ -180,11 +182,11 @@ def _prepare(accelerator: Accelerator, objectives: Sequence[Objective], settings
     if not run.resume():
         set_seed(settings.seed, device_specific=True)  # from here on processes draw different random numbers
     elif run.progress.step > settings.steps:
-        logger.warning("steps is %d, and the run has taken %d, which count.", settings.steps, run.progress.step)
+        logger.warning("steps is %d; the run has taken %d already, which are kept.", settings.steps, run.progress.step)
     for update in updates:  # of a run that goes on with other steps, the rate is what they make it
-        course = update.scheduler.scheduler
-        for group, rate, share in zip(update.optimizer.param_groups, course.base_lrs, course.lr_lambdas, strict=True):
-            group["lr"] = rate * share(course.last_epoch)
+        rates = update.scheduler.scheduler
+        for group, rate, share in zip(update.optimizer.param_groups, rates.base_lrs, rates.lr_lambdas, strict=True):
+            group["lr"] = rate * share(rates.last_epoch)
     return run, updates
 
 
@@ -247,51 +249,47 @@ def _note(journal: Journal, name: str, terms: dict[str, Tensor], step: int) -> N
 
 
 def _validate(run: Run, validate: Validate, settings: Settings, journal: Journal) -> None:
-    """Measure, with running means for weights if there are any, and keep the weights if they are the best so far."""
+    """Measure, with running means for weights if there are any, and keep the weights if they are the best so far.
+
+    Training draws as if nothing were measured. Where measuring fails, the steps are kept, if no process waits.
+    """
     progress, models = run.progress, run.models.values()
-    with run.averaged(), torch.no_grad():
-        try:
+    devices = [run.accelerator.device] if run.accelerator.device.type == "cuda" else []
+    try:
+        with run.averaged(), torch.no_grad(), torch.random.fork_rng(devices):
             measures = validate(*(model.eval() for model in models))
-        except Exception:
-            if progress.step and run.accelerator.num_processes == 1:  # what was learnt is not lost by a measure
-                with run.learning():
-                    run.save()
-            raise
-        progress.validated = progress.step
-        if sheet := measures.pop("sheet", None):
-            journal.show(progress.step, sheet)
-        journal.write(progress.step, {f"validation/{name}": value for name, value in measures.items()})
-        if settings.watch:
-            _check_watched(settings.watch, measures)
-            value = measures[settings.watch]
-            if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"{settings.watch}, which is watched, is {value} at step {progress.step}; no weights are better "
-                    "than that or worse. See what measures it; a run that watches another measure begins anew."
-                )
-            progress.stale += 1
-            if progress.best is None or value > progress.best:
-                progress.best, progress.best_step, progress.stale = value, progress.step, 0
-                run.keep_best()
+            if sheet := measures.pop("sheet", None):
+                journal.show(progress.step, sheet)
+            journal.write(progress.step, {f"validation/{name}": value for name, value in measures.items()})
+            if settings.watch:
+                _watch(run, settings.watch, measures)
+    except Exception:
+        if progress.step and run.accelerator.num_processes == 1:
+            run.save()
+        raise
+    progress.validated = progress.step
     for model in models:
         model.train()
 
 
-def _check_watched(watch: str, measured: Collection[str]) -> None:
-    """Raise a ValueError where what is watched is none of the measures."""
-    higher = [name for name in measured if name != "loss"]
-    if watch and watch not in higher:
-        raise ValueError(f"watch is {watch!r}; the validation measures {', '.join(higher)}, of which higher is better.")
+def _watch(run: Run, watch: str, measures: dict[str, float]) -> None:
+    """Keep the weights if what is watched is better than ever."""
+    check_watched(watch, measures)
+    progress, value = run.progress, measures[watch]
+    if not math.isfinite(value):
+        raise FloatingPointError(
+            f"{watch}, which is watched, is {value} at step {progress.step}; no weights are better than that or worse. "
+            "See what measures it; a run that watches another measure begins anew."
+        )
+    progress.stale += 1
+    if progress.best is None or value > progress.best:
+        progress.best, progress.best_step, progress.stale = value, progress.step, 0
+        run.keep_best()
 
 
 def _due(progress: Progress, settings: Settings, every: int) -> bool:
     """Whether something that happens every so many steps (0: only after the last) happens after this one."""
     return progress.step == settings.steps or (every > 0 and progress.step % every == 0)
-
-
-def _unvalidated(progress: Progress, settings: Settings) -> bool:
-    """Whether the run goes on from a checkpoint whose validation is still to come, since it failed."""
-    return progress.validated < progress.step and _due(progress, settings, settings.validate_every)
 
 
 def _finished(progress: Progress, settings: Settings) -> bool:

@@ -268,25 +268,25 @@ def _write(
 ) -> None:
     """Write both models as they are, on the main process."""
     if accelerator.is_main_process:
-        dtype, folder = torch.float16 if settings.half else torch.float32, settings.written
         if settings.rank:
-            save_lora(pipe.unet, folder, dtype, pipe.schedule)
+            dtype = torch.float16 if settings.half else torch.float32
+            save_lora(pipe.unet, settings.written, dtype, pipe.schedule)
         else:
-            _save_whole(pipe, settings, dtype)
+            _save_whole(pipe, settings)
         accelerator.unwrap_model(discriminator, keep_fp32_wrapper=False).save_pretrained(
             settings.output / "discriminator"
         )
     accelerator.wait_for_everyone()
 
 
-def _save_whole(pipe: ByteEditInpaintPipeline, settings: FastSettings, dtype: torch.dtype) -> None:
+def _save_whole(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> None:
     """Write the base with the tuned UNet and the schedule; its other parts as they came, whatever training used.
 
     Without a safety checker, as the base was opened: it may be one that does not open, and is not asked in training.
     """
     unet = UNet2DConditionModel.from_config(pipe.unet.config)
     unet.load_state_dict(pipe.unet.state_dict())
-    parts = {"unet": unet.to(dtype), "safety_checker": None, "feature_extractor": None}
+    parts = {"unet": unet.half() if settings.half else unet, "safety_checker": None, "feature_extractor": None}
     whole = ByteEditInpaintPipeline.from_pretrained(locate_model(settings.base), **parts)
     whole.follow(pipe.schedule)
     whole.scheduler = training_scheduler(whole.scheduler)

@@ -166,10 +166,7 @@ class Coherence:
         """Held-out numbers over all pixels together: the area under the ROC curve, and the loss."""
         from sklearn.metrics import roc_auc_score
 
-        known = real.flatten().cpu().numpy() > 0.5
-        if known.all() or not known.any():
-            raise ValueError("All held-out pixels are real, or all are generated; pixel_auc needs some of both.")
-        auc = roc_auc_score(known, logits.flatten().cpu().numpy())
+        auc = roc_auc_score(real.flatten().cpu().numpy() > 0.5, logits.flatten().cpu().numpy())
         return {"pixel_auc": float(auc), "loss": coherence_loss(logits, real).item()}
 
 
@@ -218,6 +215,8 @@ def fit(
     stage, unchanged = (_stage(model, settings, each) for each in (augment, UNCHANGED))
     if preference:
         model.config.score_mean, model.config.score_std = 0.0, 1.0
+    else:
+        check_held_out(unchanged, held_out)
     freeze(model, settings.fix_rate)
     batches = Batches(
         dataset=rows,
@@ -247,6 +246,15 @@ def fit(
     return measures
 
 
+def check_held_out(stage: Coherence, rows: Dataset) -> None:
+    """Raise ValueError where held-out pictures cannot be measured together: of several sizes, or all real, or not."""
+    maps = [stage.prepare(row, np.random.default_rng(0))["real"] for row in rows]
+    if len({one.shape for one in maps}) > 1:
+        raise ValueError("Held-out pictures are of several sizes; set crop, or cut them all to one size.")
+    if len({value for one in maps for value in one.unique().tolist()}) < 2:
+        raise ValueError("All held-out pixels are real, or all are generated; pixel_auc needs some of both.")
+
+
 def _stage(model: nn.Module, settings: RewardSettings, augment: Augmentation) -> Preference | Coherence:
     if settings.reward == "coherence":
         return Coherence(model, settings.crop, augment)
@@ -269,8 +277,6 @@ def _scores(
 ) -> tuple[Tensor, Tensor]:
     """What the stage's `scores` are for all rows, from all processes."""
     gathered = [accelerator.gather_for_metrics(stage.scores(model, batch)) for batch in loader]
-    if len({parts[0].shape[1:] for parts in gathered}) > 1:
-        raise ValueError("Held-out pictures are of several sizes; set crop, or cut them all to one size.")
     return tuple(torch.cat(parts) for parts in zip(*gathered, strict=True))
 
 

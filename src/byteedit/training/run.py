@@ -32,8 +32,14 @@ def open_splits(accelerator: Accelerator, settings: RewardSettings) -> tuple[Dat
     """The rows that are trained on and those held out, alike on every process.
 
     Raises:
-        ValueError: they would be the same rows, and the settings do not name one split twice; or a split has none.
+        ValueError: no split is held out; they would be the same rows, and the settings do not name one split twice; or
+            a split has none.
     """
+    if not settings.held_out:
+        raise ValueError(
+            "held_out is empty, and a reward is measured on a split; name one that is not learnt, such as validation, "
+            f"or set held_out to {settings.split} to measure on the rows that are learnt."
+        )
     if settings.held_out != settings.split and not has_splits(settings.data):
         raise ValueError(
             f"{settings.data} gives the same rows for every split, so {settings.held_out!r} would hold out nothing; "
@@ -46,7 +52,11 @@ def open_splits(accelerator: Accelerator, settings: RewardSettings) -> tuple[Dat
             f"{min(known[0] & known[1])} is of the split {settings.held_out} and of {settings.split}, too, so it would "
             f"not be held out; call the other files {settings.split}.parquet, or {settings.split}-SOMETHING.jsonl."
         )
-    return open_rows(settings, settings.split, accelerator), open_rows(settings, settings.held_out, accelerator)
+    try:
+        held_out = open_rows(settings, settings.held_out, accelerator)
+    except ValueError as error:
+        raise ValueError(f"held_out is {settings.held_out}: {error}") from error
+    return open_rows(settings, settings.split, accelerator), held_out
 
 
 def train_inpaint(settings: sft.InpaintSettings) -> dict[str, float]:

@@ -3,15 +3,18 @@
 A stage adds its own fields in a subclass. `read` makes settings from a preset and overrides. Loads no torch.
 """
 
+import difflib
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import MISSING, dataclass, fields, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
-__all__ = ["Settings", "changed", "check", "from_command_line", "read"]
+__all__ = ["Settings", "changed", "check", "check_watched", "explain", "from_command_line", "read"]
 
 Kind = TypeVar("Kind")
 LAUNCHED = {
@@ -19,6 +22,17 @@ LAUNCHED = {
     "accumulate": ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1"),
 }
 """Settings that `accelerate launch` passes on, too: in which variable, and what it says where nobody chose."""
+
+OF_DIFFUSERS = {
+    "learning_rate": "lr",
+    "max_train_steps": "steps",
+    "train_batch_size": "batch_size",
+    "gradient_accumulation_steps": "accumulate",
+    "lr_scheduler": "schedule",
+    "lr_warmup_steps": "warmup",
+    "max_grad_norm": "clip",
+}
+"""Settings as the training scripts of diffusers call them, and as they are called here."""
 
 
 @dataclass(kw_only=True)
@@ -113,6 +127,13 @@ def check(settings: Settings) -> None:
             warnings.warn(message, stacklevel=3)
 
 
+def check_watched(watch: str, measured: Collection[str]) -> None:
+    """Raise a ValueError where what is watched is none of the measures."""
+    higher = [name for name in measured if name != "loss"]
+    if watch and watch not in higher:
+        raise ValueError(f"watch is {watch!r}; of the validation's measures, higher is better for {', '.join(higher)}.")
+
+
 def read(kind: type[Kind], preset: Path, overrides: Sequence[str] = ()) -> Kind:
     """Settings of `kind` from a YAML file of its fields, with `name=value` overrides, values in YAML.
 
@@ -151,6 +172,18 @@ def from_command_line(kind: type[Kind], usage: str) -> Kind:
         sys.exit(str(error))
 
 
+def explain(settings: Any) -> str:
+    """Every setting with its kind, meaning and value, as the help of a command would list them, but for the dashes."""
+    import tyro
+
+    with redirect_stdout(StringIO()) as printed, suppress(SystemExit):
+        tyro.cli(type(settings), default=settings, args=["--help"], use_underscores=True)
+    rows = printed.getvalue().splitlines()
+    names = {setting.name for setting in fields(settings)}
+    first = next(place for place, row in enumerate(rows) if row[4:].partition(" ")[0] in names)
+    return "\n".join(f"    {row[4:]}".rstrip() if row[2:4] == "--" else row.rstrip() for row in rows[first:])
+
+
 def _said(preset: Path, before: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A preset's values, over those of the one it is `like`; `before`: the presets that led here."""
     import yaml
@@ -178,20 +211,24 @@ def _checked(kind: type, values: Mapping[str, Any], where: str | Path) -> dict[s
     """The values with their types, if there are fields of their names."""
     known = {setting.name: setting for setting in fields(kind)}
     if unknown := sorted(set(values) - set(known)):
-        raise ValueError(f"{where}: no settings are called {', '.join(unknown)}; there are {', '.join(known)}.")
-    return {name: _typed(name, known[name].type, value) for name, value in values.items()}
+        near = [difflib.get_close_matches(OF_DIFFUSERS.get(name, name), known, 1) for name in unknown]
+        meant = ", ".join(name for names in near for name in names)
+        hint = f"perhaps {meant}?" if meant else f"there are {', '.join(known)}."
+        raise ValueError(f"{where}: no settings are called {', '.join(unknown)}; {hint}")
+    given = {name: "" if value is None and known[name].default == "" else value for name, value in values.items()}
+    return {name: _typed(name, known[name].type, value) for name, value in given.items()}
 
 
 def _typed(name: str, kind: Any, value: Any) -> Any:
     """Numbers as numbers, since YAML reads 1e-5 as a word; choices and truth checked; everything else as it is."""
-    if kind is str and value is None:  # YAML's word for nothing, as in features=
-        return ""
     if value is False and "no" in get_args(kind):  # which is what YAML takes it for
         return "no"
     if get_origin(kind) is Literal and value not in get_args(kind):
         raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, get_args(kind)))}.")
     if get_origin(kind) is tuple and isinstance(value, str):
         raise ValueError(f"{name} is {value!r}, expected a list, such as [{value}].")
+    if kind is str and value is None:
+        raise ValueError(f"{name} is empty; say what it is, or leave the line out.")
     if kind is Path and not (value and isinstance(value, str | Path)):
         raise ValueError(f"{name} is {value!r}, expected a path.")
     if get_origin(kind) is dict and not isinstance(value, dict):

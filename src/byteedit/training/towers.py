@@ -4,6 +4,7 @@ Nothing here is trained. Sources: BLIP (arXiv 2201.12086) and ViT (arXiv 2010.11
 """
 
 from collections.abc import Collection
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +66,7 @@ def build(settings: RewardSettings) -> PreferenceReward | CoherenceReward:
     if not settings.model:
         return new_coherence(settings) if wanted is CoherenceReward else new_preference(settings)
     place = locate(settings.model)
-    if nowhere(place):
+    if Path(place).is_file() or nowhere(place):
         raise ValueError(f"model is {place}, and nothing is there; run what writes it, or give a hub name, owner/name.")
     with asked_for("model", place):
         config = AutoConfig.from_pretrained(place)

@@ -13,6 +13,7 @@ from byteedit.evaluation.benchmarks.imagenhub import read_imagenhub
 from byteedit.evaluation.benchmarks.pairs import read_pairs
 from byteedit.evaluation.benchmarks.picturebench import read_picturebench
 from byteedit.evaluation.naming import open_named
+from byteedit.files import is_file_name
 
 __all__ = ["BENCHMARKS", "EditCase", "asking", "coverage", "describe", "open_benchmark"]
 
@@ -29,11 +30,13 @@ def open_benchmark(text: str) -> list[EditCase]:
     """The cases of a benchmark by name, such as "brushbench:DIR,where=outside"; their pictures are not read yet.
 
     Raises:
-        ValueError: there is no such benchmark or option, or what lies there is of another layout, or two cases
-            share an id.
+        ValueError: there is no such benchmark or option, or what lies there is of another layout, or a case's
+            id can be no file's name, or two share one.
     """
     cases = open_named(BENCHMARKS, text, "benchmark")
     ids = [case.id for case in cases]
+    if strange := [name for name in ids if not is_file_name(name)]:
+        raise ValueError(f"{text} has a case called {strange[0]!r}, no plain file name; give it one without slashes.")
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
         raise ValueError(f"{text} has several cases called {twice[0]}; each needs a name of its own.")
     if not cases:

@@ -149,7 +149,8 @@ def _check(name: str, row: dict[str, Any], task: str, prompts: dict[str, str], k
     if task not in TASKS:
         raise ValueError(f"{name} has the task {task!r}; it is one of {', '.join(TASKS)}.")
     if task == "editing" and not prompts:
-        raise ValueError(f"{name} is an edit without a prompt; give it one, or the task erasing.")
+        columns = ", ".join(row)
+        raise ValueError(f"{name} is an edit without a prompt, and its columns are {columns}; give it one, or a task.")
 
 
 def _draw(read_image: Callable[[], np.ndarray], kind: Drawn, seed: int) -> np.ndarray:  # (H, W) uint8

@@ -20,7 +20,7 @@ from byteedit.data.images import Unusable, open_image, store
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.human.planning import Shown, deal, draft, number, spoil
 from byteedit.evaluation.human.studies import DAMAGED, Question, Study, StudySettings, open_study, write_study
-from byteedit.files import png
+from byteedit.files import is_file_name, png
 
 __all__ = ["StudyCase", "create_study", "damage", "read_cases"]
 
@@ -75,8 +75,8 @@ def _parse(line: str, where: str, folder: Path) -> StudyCase:
     if not isinstance(row, dict) or "id" not in row:
         raise ValueError(f"{where}: expected an object with an id, such as {{'id': 'boat-01', 'task': 'editing'}}.")
     name, task = str(row["id"]), row.get("task") or ""
-    if Path(name).name != name or "\\" in name:
-        raise ValueError(f"{where}: the id {name!r} is no plain file name; take out slashes.")
+    if not is_file_name(name):
+        raise ValueError(f"{where}: the id {name!r} is no plain file name; give it another, without slashes.")
     if task not in ("", *TASKS):
         raise ValueError(f"{where}: the task is {task!r}; it must be one of {', '.join(TASKS)}, or left out.")
     for key in ("image", "mask", "prompt"):

@@ -1,13 +1,15 @@
 """Answers as training data: of each best-worst answer the pair of best and worst, in the columns of D_aes.
 
 `train.jsonl` and `validation.jsonl` name pictures beside them, so nothing is held in memory and no picture is stored
-twice. A case is in one of the two only. Source: ByteEdit (arXiv 2404.04860), experts pick the best and worst of four.
+twice. A case is in one of the two only. A folder appears whole or not at all.
+Source: ByteEdit (arXiv 2404.04860), experts pick the best and worst of four.
 """
 
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -48,13 +50,21 @@ def export_pairs(
     for answer in kept:
         question = study.questions[answer.question]
         rows["validation" if question.case in held_out else "train"] += _pairs(question, answer)
-    (output / "pictures").mkdir(parents=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
+        folder = Path(scratch) / "pairs"
+        _write(study, rows, folder)
+        folder.rename(output)
+    return {split: len(pairs) for split, pairs in rows.items()}
+
+
+def _write(study: Study, rows: dict[str, list[dict]], folder: Path) -> None:
+    (folder / "pictures").mkdir(parents=True)
     for split, pairs in rows.items():
         for name in _pictures(pairs):
-            shutil.copyfile(study.folder / name, output / name)
+            shutil.copyfile(study.folder / name, folder / name)
         lines = (json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)
-        (output / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
-    return {split: len(pairs) for split, pairs in rows.items()}
+        (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def _hold_out(cases: Sequence[str], share: float, seed: int) -> set[str]:

@@ -2,17 +2,19 @@
 
 `study.json` holds the settings and who is asked what, `questions.jsonl` the questions, `pictures/` what they show;
 `answers/` is filled later. The kinds are those of ByteEdit (arXiv 2404.04860): Good/Same/Bad, marks from 1 to 5, best
-and worst of four. Standard library only.
+and worst of four.
 """
 
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import byteedit
+from byteedit.files import whole
 
 __all__ = ["DAMAGED", "KINDS", "Kind", "Question", "Study", "StudySettings", "open_study", "write_study"]
 
@@ -141,28 +143,37 @@ def open_study(folder: str | Path) -> Study:
     """The study in a folder.
 
     Raises:
-        ValueError: there is none, it has a format that this version does not know, or it names pictures elsewhere.
+        ValueError: there is none, it has a format that this version does not know, a file of it is cut off or holds
+            something else, or it names pictures elsewhere.
     """
     folder = Path(folder)
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder} is no study: it has no study.json. Make one with `byteedit study create`.")
-    head = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-    if head["format"] != FORMAT:
-        raise ValueError(f"{folder} has the format {head['format']}; this version of byteedit reads {FORMAT}.")
-    lines = (folder / "questions.jsonl").read_text(encoding="utf-8").strip().split("\n")
-    questions = [_question(json.loads(line)) for line in lines]
+    with whole(folder / "study.json"):
+        head = json.loads((folder / "study.json").read_text(encoding="utf-8"))
+        known = head["format"]
+    if known != FORMAT:
+        raise ValueError(f"{folder} has the format {known}; this version of byteedit reads {FORMAT}.")
+    with whole(folder / "questions.jsonl"):
+        lines = (folder / "questions.jsonl").read_text(encoding="utf-8").strip().split("\n")
+        questions = {question.id: question for question in (_question(json.loads(line)) for line in lines)}
+        _check_pictures(folder, questions.values())
+    with whole(folder / "study.json"):
+        return Study(
+            folder=folder,
+            settings=StudySettings(**head["settings"] | {"axes": tuple(head["settings"]["axes"])}),
+            systems=dict(head["systems"].items()),
+            left_out=dict(head["left_out"].items()),
+            places=tuple(tuple(questions[name].id for name in place) for place in head["places"]),
+            questions=questions,
+        )
+
+
+def _check_pictures(folder: Path, questions: Iterable[Question]) -> None:
     for question in questions:
         named = [name for name in (*question.pictures, question.image, question.mask) if name is not None]
         if strange := [name for name in named if not PICTURE.fullmatch(name)]:
             raise ValueError(f"{folder}: question {question.id} shows {strange[0]}, which is none of its pictures.")
-    return Study(
-        folder=folder,
-        settings=StudySettings(**head["settings"] | {"axes": tuple(head["settings"]["axes"])}),
-        systems=head["systems"],
-        left_out=head["left_out"],
-        places=tuple(map(tuple, head["places"])),
-        questions={question.id: question for question in questions},
-    )
 
 
 def _question(row: dict) -> Question:

@@ -45,6 +45,12 @@ class Content:
     left_out: list[str]
     """Lines on what is missing, and why."""
 
+    @property
+    def incomparable(self) -> list[str]:
+        """Lines on the runs of several systems that stand where these would be compared."""
+        runs = [run for run in self.runs if len(run.entries) > 1 and not (self.by or run.main_score())]
+        return [f"{run.folder.name}: no score to compare by; name one with --by." for run in runs]
+
 
 def gather(
     runs: Sequence[Run],
@@ -61,7 +67,7 @@ def gather(
         studies: summaries of studies with people, as `human.summary` gives them.
         ours: the system that the others are compared with; None: the first of each run.
         ablations: pairs of systems, with and without what is tried.
-        by: the score that answers are compared and ranked by; None: the judge's marks, or else what there is.
+        by: the score that answers are compared and ranked by; None: the judge's marks, or else the first usual one.
 
     Raises:
         ValueError: no run has a system, or the score as a number.

@@ -30,7 +30,7 @@ def to_markdown(content: Content) -> str:
         ["# Report", "\n".join(f"- {line}" for line in about(content))],
         ["## Table 1: marks", NOTES["marks"], _grid(mark_grid(content))],
         ["## Table 2: scores", NOTES["scores"], *map(_grid, score_grids(content))],
-        ["## Figure 3: Good, Same, Bad", NOTES["votes"], _votes(content.votes)],
+        ["## Figure 3: Good, Same, Bad", NOTES["votes"], *content.incomparable, _votes(content.votes)],
         ["## Figure 6: ablations", NOTES["ablations"], *_ablations(content.ablations)],
         ["## People's picks", NOTES["picks"], _grid(pick_grid(content))] if content.picks else [],
         ["## Settings", *_settings(content)],

@@ -124,7 +124,8 @@ def _figure_3(content: Content) -> str:
     theirs = [{"task": task, "axis": "overall", **votes} for task, votes in published.VOTES.items()]
     cards += _votes("ByteEdit against Adobe", PUBLISHED, theirs)
     key = f'<div class="key">{key}<span>%: superiority</span></div>'
-    return f'<p>{NOTES["votes"]}</p>{key}<div class="charts">{cards}</div>'
+    notes = "".join(f"<p>{escape(line)}</p>" for line in (NOTES["votes"], *content.incomparable))
+    return f'{notes}{key}<div class="charts">{cards}</div>'
 
 
 def _votes(title: str, source: str, rows: Iterator[Row] | Sequence[Row]) -> str:

@@ -4,6 +4,7 @@ Nothing that differs from one time to the next is read, such as seconds: a run t
 the same report. No pages here.
 """
 
+import fnmatch
 import json
 import math
 from collections import defaultdict
@@ -19,12 +20,17 @@ from byteedit.evaluation.human.studies import open_study
 from byteedit.evaluation.human.summary import summarise
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines
 from byteedit.evaluation.naming import parse, short_names
+from byteedit.files import whole
 
 __all__ = ["JUDGED", "Entry", "Run", "holding", "named", "paired", "read_run", "read_studies", "told_apart"]
 
 JUDGED = "quality"  # the mean of the judge's marks
 WORDED = [f"{score}.{kind}" for score in ("clip", "blip_itm") for kind in ("full", "simple", "rich")]
-USUAL = (JUDGED, *WORDED, "psnr.masked", "psnr.unmasked")
+USUAL = (JUDGED, *WORDED, "reward.*", "pickscore", "psnr.masked")
+"""What answers are compared by where nothing else is asked for, the first that there is. All tell of what was
+generated, as "psnr.unmasked" does not."""
+
+TOLD = ("benchmark", "prompt", "seed", "limit", "cases", "versions")  # what a report says of a run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,20 +106,26 @@ class Run:
 
         None where no answer has it.
         """
-        return next((name for name in ([asked] if asked else USUAL) if name in self.scores), None)
+        if asked:
+            return asked if asked in self.scores else None
+        return next((name for kind in USUAL for name in fnmatch.filter(sorted(self.scores), kind)), None)
 
 
 def read_run(folder: Path) -> Run:
     """A run's folder.
 
     Raises:
-        ValueError: it is none, or no system has answered anything yet.
+        ValueError: it is none, or a file of it is cut off, or no system has answered anything yet.
     """
     if not (folder / "run.json").is_file():
         raise ValueError(f"{folder} is no run: it has no run.json; name a folder that `byteedit evaluate` wrote.")
-    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    with whole(folder / "run.json"):
+        told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        told |= {name: told[name] for name in TOLD}
+        parse(told["benchmark"])
     figures = folder / "figures.json"
-    order = [folder_of(folder, text) for text in json.loads(figures.read_text())] if figures.is_file() else []
+    with whole(figures):
+        order = [folder_of(folder, text) for text in json.loads(figures.read_text())] if figures.is_file() else []
     there = {file.parent for file in folder.glob("*/system.json")}
     found = [_entry(place) for place in [*dict.fromkeys(p for p in order if p in there), *sorted(there - set(order))]]
     if not any(entry.lines for entry in found):
@@ -122,7 +134,8 @@ def read_run(folder: Path) -> Run:
 
 
 def _entry(folder: Path) -> Entry:
-    settings = json.loads((folder / "system.json").read_text(encoding="utf-8"))
+    with whole(folder / "system.json"):
+        settings = dict(json.loads((folder / "system.json").read_text(encoding="utf-8")).items())
     return Entry(folder=folder, settings=settings, lines=read_lines(folder))
 
 

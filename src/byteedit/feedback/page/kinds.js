@@ -13,6 +13,15 @@ const SIDE_KEYS = { ArrowLeft: "left", 1: "left", ArrowDown: "same", 0: "same", 
 const SHORT = { left: "1", same: "same", right: "2" };
 const MARKS = ["bad", "poor", "fair", "good", "excellent"];
 
+/** What an axis asks; a joint one, such as "structure & aesthetics", asks all of its parts. */
+const meaning = (axis) => axis.split(" & ").map((part) => MEANINGS[part] ?? "").join(" ").trim();
+
+/** [axis, meaning] of every axis that any question has and that has a meaning. */
+export function criteria(questions) {
+  const axes = new Set(questions.flatMap((question) => question.axes));
+  return [...axes].map((axis) => [axis, meaning(axis)]).filter(([, words]) => words);
+}
+
 const start = (value = {}) => ({ value, axis: 0 });
 
 function said(question, draft, axis, word) {
@@ -30,7 +39,7 @@ const allAxes = (question, value) => question.axes.every((axis) => axis in value
 const rows = (question, draft, choices) =>
   question.axes.map((axis, number) => ({
     label: axis === "overall" ? "" : axis,
-    meaning: MEANINGS[axis] ?? "",
+    meaning: meaning(axis),
     current: question.axes.length > 1 && number === draft.axis,
     choices: choices(axis, number),
   }));
@@ -93,7 +102,7 @@ const bestWorst = {
   rows: () => [],
   choices: (question, draft, position) =>
     ["best", "worst"].map((end) => ({
-      words: end, end, key: "", chosen: draft.value[end] === position,
+      words: end, name: `Picture ${position}: ${end}`, end, key: "", chosen: draft.value[end] === position,
       draft: () => start(withEnd(draft.value, end, position)),
     })),
   badge: (question, draft, position) => ["best", "worst"].find((end) => draft.value[end] === position) ?? "",

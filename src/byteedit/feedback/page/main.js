@@ -6,7 +6,7 @@
 import { KINDS, start } from "./kinds.js";
 import { Closer, loadAll } from "./pictures.js";
 import { Outbox, call, newId, storage } from "./sending.js";
-import { byId, drawQuestion, drawPage, show, wait } from "./view.js";
+import { byId, drawHelp, drawQuestion, drawPage, show, wait } from "./view.js";
 
 const AHEAD = 3; // questions whose pictures are loaded ahead
 const SETTLE = 300; // milliseconds for which a question is only looked at: what comes sooner was meant for the one before
@@ -44,6 +44,7 @@ async function join(name) {
   ({ rater, questions } = joined);
   outbox = new Outbox(study.study, rater, { changed: tell, refused });
   answers = known(joined.answers);
+  drawHelp({ kind, study, questions });
   outbox.flush();
   go(nextOpen(-1));
 }
@@ -185,6 +186,7 @@ function press(event) {
 
 function pressAtWork({ key, repeat }) {
   const focused = document.activeElement?.tagName === "BUTTON";
+  if (repeat && focused && key === "Enter") return true; // held, it presses a button once
   const next = repeat ? null : kind.press(key, questions[at], draft);
   if (next) change(next); // which lets one that comes too soon go by
   else if (key === "Backspace" || key === "ArrowLeft") back();
@@ -194,16 +196,6 @@ function pressAtWork({ key, repeat }) {
   else if (key === "?") byId("keys").showModal();
   else return false;
   return true;
-}
-
-function drawKeys() {
-  const always = [["Backspace", "back"], ["Enter", "on, where you have answered"], ["Space", "a closer look, with arrows"], ["P", "pause"]];
-  const parts = [...kind.keys, ...always].flatMap(([key, meaning]) => {
-    const name = document.createElement("dt"), words = document.createElement("dd");
-    [name.textContent, words.textContent] = [key, meaning];
-    return [name, words];
-  });
-  document.querySelector("#keys dl").replaceChildren(...parts);
 }
 
 document.addEventListener("keydown", press);
@@ -222,7 +214,7 @@ for (const button of document.querySelectorAll("[data-close]"))
 const CLICKS = { back, next: forward, pause, resume, leave, help: () => byId("keys").showModal() };
 for (const [id, act] of Object.entries(CLICKS)) byId(id).addEventListener("click", act);
 byId("before").addEventListener("click", () => closer.show(questions[at], questions[at].pictures.length + (questions[at].mask ? 1 : 0)));
-open().then(drawKeys).catch((error) => {
+open().catch((error) => {
   show("welcome");
   byId("join-error").textContent = `${error.message}. Reload the page.`;
 });

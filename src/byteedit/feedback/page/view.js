@@ -2,6 +2,7 @@
 //
 // Nothing is decided here.
 
+import { criteria } from "./kinds.js";
 import { fit, load, showBefore } from "./pictures.js";
 
 const GAP = 14; // pixels between pictures
@@ -11,6 +12,9 @@ const TASKS = {
   outpainting: ["Extended", "The picture was to go on beyond its borders."],
   "": ["Asked for", ""],
 };
+const KEYS = [
+  ["Backspace", "back"], ["Enter", "on, where you have answered"], ["Space", "a closer look, with arrows"], ["P", "pause"],
+];
 let pictures = []; // the elements on the stage
 let shown = null; // the question they belong to
 
@@ -26,6 +30,14 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+/** What a rater may read again at any time: the study's instructions, what its axes mean, and the keys. */
+export function drawHelp({ kind, study, questions }) {
+  const list = (pairs) => pairs.flatMap(([name, meaning]) => [element("dt", {}, name), element("dd", {}, meaning)]);
+  document.querySelector("#keys .instructions").textContent = study.instructions;
+  byId("criteria").replaceChildren(...list(criteria(questions)));
+  byId("all-keys").replaceChildren(...list([...kind.keys, ...KEYS]));
+}
+
 /** Say on the stage what is wrong, with a button for another try. */
 export function wait(words, again) {
   shown = null;
@@ -35,12 +47,16 @@ export function wait(words, again) {
 }
 
 export function drawQuestion({ kind, question, draft, change, look }) {
+  const held = allChoices().findIndex((choice) => choice.matches(":focus-visible")); // not after a click: keys are the page's
   byId("ask").textContent = kind.ask(draft);
   if (shown !== question) place(question, look);
   pictures.forEach((picture, index) => dress(picture, kind, question, draft, index + 1, change));
   byId("controls").replaceChildren(...kind.rows(question, draft).map((row) => drawRow(row, change)));
   arrange();
+  allChoices()[held]?.focus();
 }
+
+const allChoices = () => [...document.querySelectorAll(".choice")];
 
 /** Put a question's pictures and words on the page. They are loaded. */
 function place(question, look) {
@@ -75,11 +91,12 @@ function drawRow({ label, meaning, current, choices }, change) {
   return row;
 }
 
-function drawChoice({ words, key, chosen, draft, end = "" }, change) {
+function drawChoice({ words, name, key, chosen, draft, end = "" }, change) {
   const hint = key ? [element("kbd", {}, key)] : [];
   const onclick = ({ detail }) => detail < 2 && change(draft()); // a double click says it once
   const button = element("button", { className: `choice ${end}`, onclick }, ...hint, element("span", {}, words));
   button.setAttribute("aria-pressed", chosen);
+  if (name) button.setAttribute("aria-label", name);
   return button;
 }
 
@@ -126,7 +143,7 @@ function last(kind, questions, answers, at) {
   const before = at > 0 && answers.get(questions[at - 1].id);
   if (before) return `Last: ${kind.words(before)}`;
   const [key, meaning] = kind.keys[0];
-  return matchMedia("(hover: none)").matches ? "Tap a picture for a closer look" : `${key}: ${meaning}. All keys: ?`;
+  return matchMedia("(hover: none)").matches ? "Tap a picture for a closer look" : `${key}: ${meaning}. Instructions and keys: ?`;
 }
 
 function drawPause({ rater, done, all, underway }) {
