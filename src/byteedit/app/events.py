@@ -75,10 +75,14 @@ class Events:
         ]
 
     def resume(self, token: str, session: Session, *words: str):
-        """After a reload, as when the connection was lost, all that was there; words and mask are the browser's."""
+        """After a reload, as when the connection was lost, all that was there; words and mask are the browser's.
+
+        At a first visit nothing is set, since its visitor may have begun.
+        """
         session = resumed(token, session)
-        stage = told("open", **copy_of(session), again=True) if session.photo else gr.skip()
-        return session, session.token, stage, thumbs(session), *words
+        stage = told("open", **copy_of(session), again=True) if token and session.photo else gr.skip()
+        strip = thumbs(session) if token else gr.skip()
+        return session, session.token, stage, strip, *(words if token else [gr.skip() for _ in words])
 
     # Pictures and masks come in
 

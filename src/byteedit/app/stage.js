@@ -35,9 +35,9 @@ const say = {
     result = null;
     root.classList.remove('be-compared');
     past = []; future = []; forming = null; sides = none;
-    root.classList.add('be-open');
     const drawn = told.again ? sessionStorage.getItem('byteedit/mask') : told.mask;
     if (drawn) { await say.mask({src: drawn}); past = []; }
+    root.classList.add('be-open');
     view('paint');
   },
   async mask(told) {
