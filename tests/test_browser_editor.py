@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from toy_visitor import WIDE, download, example, masked, run, setting, stroke, tab, upload
+from toy_visitor import WIDE, download, erase_example, example, masked, run, setting, stroke, tab, upload
 
 pytest.importorskip("gradio")
 pytestmark = pytest.mark.slow
@@ -50,10 +50,7 @@ def test_paint_edit_compare_vary_reuse_and_download(open_page, tmp_path, capsys)
 
 def test_erase(open_page):
     page, _ = open_page()
-    example(page, 3)
-    tab(page, "Erase")
-    setting(page, "Steps", 4)
-    run(page, "erase", 1)
+    erase_example(page, 3, steps=4)
     assert "Erase" in page.inner_text("#be-results")
 
 
@@ -117,10 +114,7 @@ def test_a_large_photo_is_edited_at_full_resolution(open_page, tmp_path):
 
 def test_a_reload_finds_picture_mask_words_and_results_again(open_page):
     page, _ = open_page()
-    example(page, 2)
-    tab(page, "Erase")
-    setting(page, "Steps", 2)
-    run(page, "erase", 1)
+    erase_example(page, 2, steps=2)
     tab(page, "Edit")
     page.click("[data-do=clear]")
     stroke(page, (0.2, 0.2), (0.4, 0.3))

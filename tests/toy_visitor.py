@@ -62,6 +62,14 @@ def run(page, task: str, results: int) -> None:
     page.wait_for_function("!document.querySelector('.be-busy')")
 
 
+def erase_example(page, number: int, steps: int) -> None:
+    """Open one of the pictures to try and erase what its mask covers."""
+    example(page, number)
+    tab(page, "Erase")
+    setting(page, "Steps", steps)
+    run(page, "erase", 1)
+
+
 def download(page, button="#be-download") -> Path:
     """The file that a button gives."""
     with page.expect_download() as waiting:

@@ -1,4 +1,4 @@
-"""Files: which are opened, how they are written, whole or not at all, and told apart by their bytes. PIL only."""
+"""Files: which are opened, how they are written, whole and by one at a time, and told apart by their bytes."""
 
 import hashlib
 import io
@@ -10,10 +10,21 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from PIL import Image
 from PIL.features import get_supported_modules
 
-__all__ = ["FORMATS", "is_file_name", "make_writable", "png", "sha256", "weights_sha256", "whole", "write_atomically"]
+__all__ = [
+    "FORMATS",
+    "alone",
+    "is_file_name",
+    "make_writable",
+    "png",
+    "sha256",
+    "weights_sha256",
+    "whole",
+    "write_atomically",
+]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", *(["AVIF"] if "avif" in get_supported_modules() else []))
 """Of pictures by strangers, those that PIL decodes by itself; EPS, for one, would start another program. A phone's MPO
@@ -35,6 +46,20 @@ def whole(file: Path) -> Iterator[None]:
     except (KeyError, TypeError, AttributeError, RecursionError, JSONDecodeError, UnicodeDecodeError, OSError) as error:
         why = f"{type(error).__name__}: {error}"
         raise ValueError(f"{file} is not as byteedit writes it ({why}); copy it again, whole.") from error
+
+
+@contextmanager
+def alone(folder: Path, what: str) -> Iterator[None]:
+    """Keep others of a kind out of a folder for as long as it lasts. Raises ValueError where one is at work there."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"another {what} is at work in {folder}; wait for it, or take another folder.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def make_writable(folder: Path) -> None:

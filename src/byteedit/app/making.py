@@ -9,7 +9,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -68,22 +68,20 @@ def make(
             yield Waiting(before=before)
         yield Waiting(before=0)
         open_model(command)  # here, so that a process with a lent accelerator finds it open
-        with limited(minutes, stop):
+        with limited(minutes, stop) if minutes else nullcontext():
             yield from render(command, image, mask, stop)
 
 
 @contextmanager
-def limited(minutes: float | None, stop: Path) -> Iterator[None]:
-    """Make the file `stop` after so many minutes, unless the block has ended before; None: never."""
-    timer = Timer(60 * minutes, stop.touch) if minutes else None
-    if timer:
-        timer.daemon = True
-        timer.start()
+def limited(minutes: float, stop: Path) -> Iterator[None]:
+    """Make the file `stop` after so many minutes, unless the block has ended before."""
+    timer = Timer(60 * minutes, stop.touch)
+    timer.daemon = True
+    timer.start()
     try:
         yield
     finally:
-        if timer:
-            timer.cancel()
+        timer.cancel()
 
 
 @on_lent_accelerator

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
@@ -30,7 +29,7 @@ from byteedit.evaluation.run_folder import RUN, claim, claim_names, owned, write
 from byteedit.evaluation.scores.opening import SCORES, open_score
 from byteedit.evaluation.scores.views import Score
 from byteedit.evaluation.systems import SYSTEMS, System, answer_to, open_system
-from byteedit.files import png, write_atomically
+from byteedit.files import alone, png, write_atomically
 from byteedit.provenance import versions
 
 __all__ = ["RunSettings", "evaluate"]
@@ -81,11 +80,8 @@ def evaluate(settings: RunSettings, say: Callable[[str], None] = print) -> dict[
     _check(settings, systems.values())
     cases = _cases(settings)
     settings.output.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(settings.output / ".lock", timeout=0):
-            return _evaluated(settings, systems, cases, say)
-    except Timeout:
-        raise ValueError(f"another evaluate is at work in {settings.output}; wait for it, or take another.") from None
+    with alone(settings.output, "evaluate"):
+        return _evaluated(settings, systems, cases, say)
 
 
 def _evaluated(

@@ -69,12 +69,12 @@ class Loras(StableDiffusionLoraLoaderMixin):
             checks.check_solver(schedule, self.scheduler)
             self._before_loras = self._before_loras or (self.schedule, frozenset(self.fused_loras))
             self._schedules |= dict.fromkeys(names, schedule)
-        self._follow_last(self._active())
+        self._follow_active()
 
     def set_adapters(self, adapter_names: list[str] | str, adapter_weights=None) -> None:
         """As diffusers does it; the schedule is that of the last one named that has one, else that before all LoRAs."""
         super().set_adapters(adapter_names, adapter_weights)
-        self._follow_last([adapter_names] if isinstance(adapter_names, str) else adapter_names)
+        self._follow_active()
 
     def unload_lora_weights(self) -> None:
         """Take all LoRAs away, and their schedules: the one before them counts again, unless they were fused since."""
@@ -87,7 +87,7 @@ class Loras(StableDiffusionLoraLoaderMixin):
         left = self._adapters()
         self._schedules = {name: its for name, its in self._schedules.items() if name in left}
         if left:
-            self._follow_last(self._active())
+            self._follow_active()
         else:
             self._set_back()
 
@@ -103,9 +103,10 @@ class Loras(StableDiffusionLoraLoaderMixin):
             found += layer.active_adapters if layer else []
         return found
 
-    def _follow_last(self, names: list[str]) -> None:
-        """Follow the last of some LoRAs that has a schedule, unless it is followed already."""
-        last = next((self._schedules[name] for name in reversed(names) if name in self._schedules), None)
+    def _follow_active(self) -> None:
+        """Follow the last of the active LoRAs that has a schedule, unless it is followed already."""
+        active = reversed(self._active())
+        last = next((self._schedules[name] for name in active if name in self._schedules), None)
         if last == self._followed:
             return
         if last is not None:

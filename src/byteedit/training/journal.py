@@ -4,20 +4,17 @@ Sums stay on their device until a line is written. After a kill, the first line 
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from filelock import FileLock, Timeout
 from PIL.Image import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from byteedit.training.settings import Settings
 
-__all__ = ["Journal", "alone", "track"]
+__all__ = ["Journal", "track"]
 
 
 class Journal:
@@ -72,22 +69,6 @@ class Journal:
     def close(self) -> None:
         """End the bar."""
         self.bar.close()
-
-
-@contextmanager
-def alone(accelerator: Accelerator, output: Path) -> Iterator[None]:
-    """Keep other trainings out of a folder for as long as it lasts. Raises ValueError where one is at work there."""
-    lock = FileLock(output / ".lock") if accelerator.is_main_process else None
-    try:
-        if lock:
-            lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"another training is at work in {output}; wait for it, or take another output.") from None
-    try:
-        yield
-    finally:
-        if lock:
-            lock.release()
 
 
 def track(accelerator: Accelerator, settings: Settings, step: int) -> None:

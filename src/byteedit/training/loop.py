@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -29,10 +29,10 @@ from diffusers.training_utils import EMAModel
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from byteedit.files import make_writable
+from byteedit.files import alone, make_writable
 from byteedit.training.batches import Batch, Stream
 from byteedit.training.checkpoints import Progress, Run, sharded
-from byteedit.training.journal import Journal, alone, track
+from byteedit.training.journal import Journal, track
 from byteedit.training.settings import Settings, check, check_watched
 
 __all__ = ["Objective", "begin", "train"]
@@ -131,7 +131,7 @@ def train(
         logger.warning(
             "validate_every is %d, but nothing is held out, so nothing is measured.", settings.validate_every
         )
-    with alone(accelerator, settings.output):
+    with alone(settings.output, "training") if accelerator.is_main_process else nullcontext():
         run, updates = _prepare(accelerator, objectives, settings, data or {})
         progress = run.progress
         track(accelerator, settings, progress.step)
