@@ -31,6 +31,13 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(size, monkeypatch)
         open_image(store(bomb(*size)))
 
 
+def test_a_picture_with_broken_exif_data_is_used_as_it_lies():
+    buffer = io.BytesIO()
+    Pictures.new("RGB", (8, 6), "red").save(buffer, "PNG", exif=b"nothing of the kind")
+    opened = open_image(store(buffer.getvalue()))
+    assert opened.size == (8, 6) and opened.getpixel((0, 0)) == (255, 0, 0)
+
+
 def test_a_format_that_needs_another_program_is_not_opened(monkeypatch):
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_: pytest.fail("a program was started"))
     program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n%%EndComments\nshowpage\n%%EOF\n"

@@ -33,6 +33,7 @@ def runs(pipe, tmp_path, monkeypatch):
         (locate_model, "lora-run", "lora-run is no model; the LoRA lies in lora-run/lora."),
         (locate_model, "lora-run/lora", "lora-run/lora is a LoRA, no model"),
         (locate_model, "nofile.safetensors", "there is no file nofile.safetensors."),
+        (locate_model, "no/such/file.safetensors", "there is no file no/such/file.safetensors."),
         (locate_lora, "lora-run", "lora-run is no LoRA; the LoRA lies in lora-run/lora."),
         (locate_lora, "fast-run", "fast-run is no LoRA; the LoRA lies in fast-run/eight/lora, fast-run/four/lora."),
         (locate_lora, "unet-run", "unet-run/unet is a UNet alone, no LoRA"),
@@ -45,7 +46,9 @@ def test_what_a_training_wrote_is_told_from_a_model(runs, locate, name, words):
         locate(name)
 
 
-@pytest.mark.parametrize("name", ["model", "nowhere", "owner/name", "owner/name/file.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["model", "nowhere", "owner/name", "https://huggingface.co/owner/name/blob/main/file.safetensors"]
+)
 def test_all_else_is_left_to_diffusers(runs, name):
     assert locate_model(name) == name
 

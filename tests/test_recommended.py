@@ -104,3 +104,19 @@ def test_a_schedule_that_is_not_gone_on_with_is_said(settings, caplog):  # noqa:
         reset()
         tuned["output"] = settings.output.with_name("again")
         assert ("is made for guidance 2 and noise 0.9, which is not gone on with" in caplog.text) is said
+
+
+def test_a_folder_has_one_training_at_a_time_until_its_card_is_written(settings, monkeypatch):  # noqa: F811
+    described = []
+
+    def describe(*args):
+        with pytest.raises(ValueError, match="another training is at work in"):
+            train_pefl(settings)
+        described.append(settings.written.is_dir())
+
+    monkeypatch.setattr("byteedit.training.run.describe", describe)
+    train_pefl(settings)
+    assert described == [True]
+    reset()
+    train_pefl(replace(settings, steps=1))  # and afterwards it is free
+    assert described == [True, True]

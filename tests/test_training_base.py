@@ -37,6 +37,7 @@ from byteedit.training.base import (
 )
 from byteedit.training.settings import changed, read
 from byteedit.training.sft import InpaintSettings
+from conftest import build_unet
 
 
 def settings_for(**changes):
@@ -261,3 +262,19 @@ def test_latents_are_taken_as_they_are_whatever_a_config_leaves_out():
 def test_nothing_changes_for_the_checkpoint_that_ships():
     config = json.loads((Path(byteedit.PICTUREBOOK) / "scheduler" / "scheduler_config.json").read_text())
     assert (config["_class_name"], config["clip_sample"], config["thresholding"]) == ("DDIMScheduler", False, False)
+
+
+def test_what_is_no_stage_before_is_said(pipe, parts, tmp_path):
+    base, other, unet = (str(tmp_path / name) for name in ("base", "other", "unet"))
+    pipe.save_pretrained(base)
+    build_unet(block_out_channels=(32, 64)).save_pretrained(other)
+    pipe.unet.save_pretrained(unet)
+    for rank, tuned, message in (
+        (2, base, "base is no LoRA; name the folder of its pytorch_lora_weights.safetensors"),
+        (2, unet, r"\(rank unknown, alpha 2\) is not one of rank 2"),
+        (0, base, "base is a whole pipeline; name its unet folder, or make it the base"),
+        (0, other, "The UNet at .*other has other layers than the base's"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            open_base(settings_for(base=base, rank=rank, tuned=tuned))
+    open_base(settings_for(base=base, tuned=unet))

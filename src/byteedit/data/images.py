@@ -66,7 +66,7 @@ def open_image(image: dict | None, mode: str = "RGB") -> PIL.Image.Image:
         if opened.width * opened.height > LARGEST:
             raise ValueError(f"{opened.width} x {opened.height} pixels")
         opened.load()
-        return _to_8_bits(PIL.ImageOps.exif_transpose(opened)).convert(mode)
+        return _to_8_bits(_upright(opened)).convert(mode)
     except Exception as error:  # decoders answer strange bytes with nearly every kind of error
         raise Unusable("broken image") from error
 
@@ -90,6 +90,14 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # a name that is too long, such as a picture written out as one; a folder that is closed to us
         return False
+
+
+def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The image as its EXIF orientation wants it seen; as it lies, where its EXIF data are broken."""
+    try:
+        return PIL.ImageOps.exif_transpose(image)
+    except Exception:  # it has been decoded, so these are what is wrong, and PIL answers them with any kind of error
+        return image
 
 
 def _to_8_bits(image: PIL.Image.Image) -> PIL.Image.Image:

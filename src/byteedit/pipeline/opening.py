@@ -1,6 +1,5 @@
 """Open a pipeline by a name as people type it: a folder, a file, a hub name, or the model and the LoRAs that ship."""
 
-import re
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from byteedit.hub import asked_for
 
 __all__ = ["locate_lora", "locate_model", "open_pipeline"]
 
-HUB_FILE = re.compile(r"https?://.+|[\w-]+/[\w.-]+/.+")  # owner/name/file
+ADDRESSES = ("http://", "https://")  # under which a single file is on the hub
 
 
 def locate_model(name: str) -> str:
@@ -21,7 +20,7 @@ def locate_model(name: str) -> str:
     """
     if name == "picturebook":
         return byteedit.PICTUREBOOK
-    if name.endswith(".safetensors") and not Path(name).is_file() and not HUB_FILE.fullmatch(name):
+    if name.endswith(".safetensors") and not name.startswith(ADDRESSES) and not Path(name).is_file():
         raise ValueError(f"there is no file {name}.")
     if (Path(name) / "pytorch_lora_weights.safetensors").is_file():
         raise ValueError(f"{name} is a LoRA, no model; name the model that it is for, and the LoRA beside it.")

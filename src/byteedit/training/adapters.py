@@ -1,4 +1,4 @@
-"""LoRA on a UNet: which layers are trained, and a file that our pipeline and diffusers' own load alike.
+"""What of a UNet is trained, a LoRA or all of it, and its file, which our pipeline and diffusers' own load alike.
 
 The adapters are peft's. Rank, alpha and layers travel in the file's metadata; without them a LoRA would load at another
 strength. So does the schedule that it is to be used with, where it has one. No training here.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import UNet2DConditionModel
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ __all__ = [
     "LoraSettings",
     "add_lora",
     "fill_lora",
+    "fill_unet",
     "fitting_lora",
     "lora_between",
     "mean_lora",
@@ -81,6 +83,21 @@ def fill_lora(unet: nn.Module, source: str | Path) -> None:
     set_peft_model_state_dict(unet, fitting_lora(unet, source), adapter_name=NAME)
 
 
+def fill_unet(unet: nn.Module, source: str | Path) -> None:
+    """Give `unet` the weights of a saved one: of its folder, or a hub name.
+
+    Raises:
+        ValueError: that one has other layers, or is a whole pipeline.
+    """
+    if (Path(source) / "model_index.json").is_file():
+        raise ValueError(f"{source} is a whole pipeline; name its unet folder, or make it the base.")
+    weights = UNet2DConditionModel.from_pretrained(source).state_dict()
+    shapes = [{name: value.shape for name, value in each.items()} for each in (unet.state_dict(), weights)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"The UNet at {source} has other layers than the base's; name one that began as it did.")
+    unet.load_state_dict(weights)
+
+
 def fitting_lora(unet: nn.Module, source: str | Path) -> dict[str, Tensor]:
     """The weights of a saved LoRA that is like the one that `unet` carries: of a folder, a file or a hub name.
 
@@ -133,7 +150,13 @@ def saved(kept: dict[str, Tensor], source: str | Path) -> dict[str, Tensor]:
 
 
 def read_lora(source: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights of a saved LoRA, by peft's names, and its metadata: of a folder, a file or a hub name."""
+    """The weights of a saved LoRA, by peft's names, and its metadata: of a folder, a file or a hub name.
+
+    Raises:
+        ValueError: it is a folder without any weights of its own.
+    """
+    if Path(source).is_dir() and not any(Path(source).glob("*.safetensors")):
+        raise ValueError(f"{source} is no LoRA; name the folder of its {FILE}.")
     state, _, metadata = StableDiffusionLoraLoaderMixin.lora_state_dict(str(source), return_lora_metadata=True)
     return {name.removeprefix("unet."): value for name, value in state.items()}, metadata or {}
 

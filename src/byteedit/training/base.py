@@ -28,6 +28,7 @@ from byteedit.training.adapters import (
     LoraSettings,
     add_lora,
     fill_lora,
+    fill_unet,
     fitting_lora,
     lora_between,
     mean_lora,
@@ -52,7 +53,6 @@ __all__ = [
     "training_scheduler",
     "write",
 ]
-
 
 logger = logging.getLogger(__name__)
 
@@ -127,8 +127,8 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
     """The pipeline that is tuned, on the CPU: what of its UNet is trained requires a gradient, and nothing else does.
 
     Raises:
-        ValueError: its UNet does not have 9 channels, or `tuned` or one of `soup` is a LoRA of other layers, rank or
-            alpha, or nowhere.
+        ValueError: its UNet does not have 9 channels, or `tuned` or one of `soup` is nowhere, or a LoRA of other
+            layers, rank or alpha, or `tuned` another kind of UNet.
     """
     for setting, lora in (("tuned", settings.tuned), *(("soup", one) for one in settings.soup)):
         if lora and nowhere(lora):
@@ -149,7 +149,7 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
         if settings.tuned and settings.rank:
             fill_lora(pipe.unet, settings.tuned)
         elif settings.tuned:
-            pipe.unet.load_state_dict(UNet2DConditionModel.from_pretrained(settings.tuned).state_dict())
+            fill_unet(pipe.unet, settings.tuned)
     for one in settings.soup:
         with asked_for("soup", one):
             fitting_lora(pipe.unet, one)

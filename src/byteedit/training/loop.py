@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -29,7 +29,7 @@ from diffusers.training_utils import EMAModel
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from byteedit.files import alone, make_writable
+from byteedit.files import make_writable
 from byteedit.training.batches import Batch, Stream
 from byteedit.training.checkpoints import Progress, Run, sharded
 from byteedit.training.journal import Journal, track
@@ -131,36 +131,35 @@ def train(
         logger.warning(
             "validate_every is %d, but nothing is held out, so nothing is measured.", settings.validate_every
         )
-    with alone(settings.output, "training") if accelerator.is_main_process else nullcontext():
-        run, updates = _prepare(accelerator, objectives, settings, data or {})
-        progress = run.progress
-        track(accelerator, settings, progress.step)
-        journal = Journal(accelerator, settings.output, progress.step, settings.steps)
-        batches = stream.stream(progress.step * settings.accumulate, settings.steps * settings.accumulate)
-        began = time.monotonic() - progress.seconds
-        with closing(journal):
-            failed = progress.validated < progress.step and _due(progress, settings, settings.validate_every)
-            if validate and (failed if progress.step else validate_first):
+    run, updates = _prepare(accelerator, objectives, settings, data or {})
+    progress = run.progress
+    track(accelerator, settings, progress.step)
+    journal = Journal(accelerator, settings.output, progress.step, settings.steps)
+    batches = stream.stream(progress.step * settings.accumulate, settings.steps * settings.accumulate)
+    began = time.monotonic() - progress.seconds
+    with closing(journal):
+        failed = progress.validated < progress.step and _due(progress, settings, settings.validate_every)
+        if validate and (failed if progress.step else validate_first):
+            _validate(run, validate, settings, journal)
+            if progress.step:
+                run.save()
+        while not _finished(progress, settings):
+            for _ in range(settings.accumulate):
+                _update(accelerator, updates, next(batches), settings.clip, progress.step + 1, journal)
+            for name, ema in run.means.items():
+                ema.step(run.trained[name].values())
+            progress.step, progress.seconds = progress.step + 1, time.monotonic() - began
+            journal.advance()
+            if _due(progress, settings, settings.log_every):
+                rates = {"minutes": progress.seconds / 60, "lr": updates[0].scheduler.get_last_lr()[0]}
+                journal.write(progress.step, rates | journal.means())
+            if validate and _due(progress, settings, settings.validate_every):
                 _validate(run, validate, settings, journal)
-                if progress.step:
-                    run.save()
-            while not _finished(progress, settings):
-                for _ in range(settings.accumulate):
-                    _update(accelerator, updates, next(batches), settings.clip, progress.step + 1, journal)
-                for name, ema in run.means.items():
-                    ema.step(run.trained[name].values())
-                progress.step, progress.seconds = progress.step + 1, time.monotonic() - began
-                journal.advance()
-                if _due(progress, settings, settings.log_every):
-                    rates = {"minutes": progress.seconds / 60, "lr": updates[0].scheduler.get_last_lr()[0]}
-                    journal.write(progress.step, rates | journal.means())
-                if validate and _due(progress, settings, settings.validate_every):
-                    _validate(run, validate, settings, journal)
-                if _finished(progress, settings) and (left := journal.means()):  # stopped early
-                    journal.write(progress.step, left)
-                if _due(progress, settings, settings.checkpoint_every) or _finished(progress, settings):
-                    run.save()
-        return run.kept()
+            if _finished(progress, settings) and (left := journal.means()):  # stopped early
+                journal.write(progress.step, left)
+            if _due(progress, settings, settings.checkpoint_every) or _finished(progress, settings):
+                run.save()
+    return run.kept()
 
 
 def _prepare(accelerator: Accelerator, objectives: Sequence[Objective], settings: Settings, data: dict):

@@ -1,29 +1,45 @@
 """Whole trainings, from settings to a folder with weights and a model card: what `byteedit train` and examples call."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 
 from accelerate import Accelerator
 from datasets import Dataset
 
 from byteedit.data.sources import find_files, has_splits
+from byteedit.files import alone
 from byteedit.training import boost, phases, sft
 from byteedit.training.base import open_base
 from byteedit.training.cards import WHERE, describe, describe_reward, how
 from byteedit.training.loop import begin
 from byteedit.training.reward import RewardSettings, fit, open_rows
+from byteedit.training.settings import Settings
 from byteedit.training.towers import build
 from byteedit.training.watching import Judge
 
 __all__ = ["train_fast", "train_inpaint", "train_pefl", "train_reward"]
 
 
+@contextmanager
+def begun(settings: Settings) -> Iterator[Accelerator]:
+    """The accelerator of a run that has its output to itself until all is written there, model card included.
+
+    Raises:
+        ValueError: another training is at work there, or nothing would be learnt with these settings.
+    """
+    accelerator = begin(settings)
+    with alone(settings.output, "training") if accelerator.is_main_process else nullcontext():
+        yield accelerator
+
+
 def train_reward(settings: RewardSettings) -> dict[str, float]:
     """Train a reward, or go on training it, into output/reward; returns its measures on held-out rows."""
-    accelerator = begin(settings)
-    rows, held_out = open_splits(accelerator, settings)
-    model = build(settings)
-    measures = fit(accelerator, model, rows, held_out, settings)
-    describe_reward(accelerator, settings, model, held_out, measures)
+    with begun(settings) as accelerator:
+        rows, held_out = open_splits(accelerator, settings)
+        model = build(settings)
+        measures = fit(accelerator, model, rows, held_out, settings)
+        describe_reward(accelerator, settings, model, held_out, measures)
     accelerator.end_training()
     return measures
 
@@ -61,12 +77,14 @@ def open_splits(accelerator: Accelerator, settings: RewardSettings) -> tuple[Dat
 
 def train_inpaint(settings: sft.InpaintSettings) -> dict[str, float]:
     """Fine-tune an inpainting model, or go on, into output/unet or output/lora; returns its held-out measures."""
-    accelerator = begin(settings)
-    measures = sft.fit(accelerator, open_base(settings), settings)
-    summary = "An inpainting model that has learnt to denoise pictures under masks, as ByteEdit's (arXiv 2404.04860)."
-    if settings.absorbed_guidance > 1:
-        summary += f" It has taken guidance of {settings.absorbed_guidance:g} in: ask for none, `guidance_scale=1`."
-    describe(accelerator, settings, "Inpainting model", summary, measures)
+    with begun(settings) as accelerator:
+        measures = sft.fit(accelerator, open_base(settings), settings)
+        summary = (
+            "An inpainting model that has learnt to denoise pictures under masks, as ByteEdit's (arXiv 2404.04860)."
+        )
+        if settings.absorbed_guidance > 1:
+            summary += f" It has taken guidance of {settings.absorbed_guidance:g} in: ask for none, `guidance_scale=1`."
+        describe(accelerator, settings, "Inpainting model", summary, measures)
     accelerator.end_training()
     return measures
 
@@ -76,19 +94,21 @@ def train_pefl(settings: boost.PeflSettings, judge: Judge | None = None) -> dict
 
     judge: measures of its own, as in `boost.fit`; only scripts that may see what no reward was trained on give one.
     """
-    accelerator = begin(settings)
-    pipe = open_base(settings)
-    own = pipe.schedule
-    measures = boost.fit(accelerator, pipe, settings, judge)
-    followed = ", ".join(f"{name} (weight {weight:g})" for name, weight in settings.rewards.items() if weight)
-    summary = f"An inpainting model tuned by ByteEdit's perceptual feedback learning (arXiv 2404.04860) on {followed}."
-    before = asdict(own)
-    use = {name: value for name, value in asdict(pipe.schedule).items() if value != before[name]}
-    if boost.recommending(settings, own, pipe.schedule):
-        summary += f" To be used {how(pipe.schedule)}. {WHERE}"
-    elif use:
-        summary += f" To be used {how(pipe.schedule)}, as below."
-    describe(accelerator, settings, "Boosted inpainting model", summary, measures, use)
+    with begun(settings) as accelerator:
+        pipe = open_base(settings)
+        own = pipe.schedule
+        measures = boost.fit(accelerator, pipe, settings, judge)
+        followed = ", ".join(f"{name} (weight {weight:g})" for name, weight in settings.rewards.items() if weight)
+        summary = (
+            f"An inpainting model tuned by ByteEdit's perceptual feedback learning (arXiv 2404.04860) on {followed}."
+        )
+        before = asdict(own)
+        use = {name: value for name, value in asdict(pipe.schedule).items() if value != before[name]}
+        if boost.recommending(settings, own, pipe.schedule):
+            summary += f" To be used {how(pipe.schedule)}. {WHERE}"
+        elif use:
+            summary += f" To be used {how(pipe.schedule)}, as below."
+        describe(accelerator, settings, "Boosted inpainting model", summary, measures, use)
     accelerator.end_training()
     return measures
 
@@ -100,13 +120,13 @@ def train_fast(settings: phases.FastSettings, judge: Judge | None = None) -> dic
     """
     kept, measures = None, {}
     for phase in settings.each():
-        accelerator = begin(phase)
-        pipe, discriminator = phases.open_models(phase, kept)
-        kept, measures = phases.fit(accelerator, pipe, discriminator, phase, judge)
-        own = pipe.schedule
-        calls = f"{own.num_inference_steps} steps, of which the share {own.strength:g} is run, {how(own)}"
-        summary = f"An inpainting model tuned by ByteEdit's acceleration (arXiv 2404.04860) for {calls}. {WHERE}"
-        describe(accelerator, phase, f"Inpainting model for {phase.T} steps", summary, measures)
+        with begun(phase) as accelerator:
+            pipe, discriminator = phases.open_models(phase, kept)
+            kept, measures = phases.fit(accelerator, pipe, discriminator, phase, judge)
+            own = pipe.schedule
+            calls = f"{own.num_inference_steps} steps, of which the share {own.strength:g} is run, {how(own)}"
+            summary = f"An inpainting model tuned by ByteEdit's acceleration (arXiv 2404.04860) for {calls}. {WHERE}"
+            describe(accelerator, phase, f"Inpainting model for {phase.T} steps", summary, measures)
         for tracker in accelerator.trackers:
             tracker.finish()
         accelerator.free_memory()
