@@ -11,6 +11,14 @@ import subprocess
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results.json"
+PAIRS = {"boost20-vs-baseline20": "boost-vs-baseline"}
+"""What a pair of systems is filed under, if not as it is called."""
+
+
+def pair_key(first: str, second: str) -> str:
+    """What the win rates of a system against another are filed under."""
+    pair = f"{first}-vs-{second}"
+    return f"winrate.{PAIRS.get(pair, pair)}"
 
 
 def record(key: str, value: float, low: float, high: float, n: int, command: str, path: Path = RESULTS) -> None:

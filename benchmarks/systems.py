@@ -25,7 +25,7 @@ from byteedit.evaluation.report.writing import write_report
 from byteedit.evaluation.runs import RunSettings, evaluate
 from byteedit.pipeline import ByteEditInpaintPipeline
 from byteedit.schedule import Schedule
-from results import RESULTS, record
+from results import RESULTS, pair_key, record
 
 BASE = "baseline20"
 HEADLINE = ("fast8", "boost20", BASE)  # the first of these that ships is what the others are compared with
@@ -115,8 +115,8 @@ def figures(content: Content) -> dict[str, Figure]:
         f"table2.{row['benchmark']}.{row['system']}.{row['task']}.{row['score']}": row["value"]
         for row in content.scores
     }
-    won = {f"winrate.{r['system']}-vs-{r['other']}.{r['task']}.{r['axis']}": r["win_rate"] for r in content.ablations}
-    overall = {f"winrate.{r['system']}-vs-{r['other']}.{r['task']}.overall": r["win_rate"] for r in content.votes}
+    won = {f"{pair_key(r['system'], r['other'])}.{r['task']}.{r['axis']}": r["win_rate"] for r in content.ablations}
+    overall = {f"{pair_key(r['system'], r['other'])}.{r['task']}.overall": r["win_rate"] for r in content.votes}
     return marks | values | won | overall
 
 

@@ -1,8 +1,8 @@
 """Fill the tables in README.md and docs/ from docs/results.json, so that no figure is ever typed.
 
 A table stands between `<!-- table:PREFIX -->` and `<!-- /table -->` and shows the results whose keys start with PREFIX;
-`<!-- grid:PREFIX -->` makes a row of all results of each thing that is named after PREFIX, such as a variant. With a
-star the name stands elsewhere: `grid:table1.*.editing`.
+`<!-- grid:PREFIX -->` makes a row of all results of each thing that is named after PREFIX, such as a variant, and says
+n where others of the column have more. With a star the name stands elsewhere: `grid:table1.*.editing`.
 `python docs/tables.py` writes the files; with `--check` it only says which are stale, and fails if any is.
 A result is `{value, low, high, n, command, commit}`; low and high bound the 95 % interval, null where there is none.
 """
@@ -180,11 +180,16 @@ def grid(prefix: str, results: dict[str, dict]) -> str:
     if not chosen:
         return "*Not measured yet.*\n"
     cells: dict[str, dict[str, str]] = {}
+    most: dict[str, int] = {}
+    for key, result in chosen.items():
+        rest = pattern.fullmatch(key)[2]
+        most[rest] = max(most.get(rest, 0), result["n"])
     for key, result in in_order(chosen):
         name, rest = pattern.fullmatch(key).groups()
         words, form = meaning(key, rest)
-        value, low, high = (form.format(result[end]) for end in ("value", "low", "high"))
-        cells.setdefault(words, {})[name] = f"{value} ({low} to {high})" if result["low"] < result["high"] else value
+        fewer = f"n = {result['n']}" if result["n"] < most[rest] else ""
+        remarks = ", ".join(remark for remark in (interval(result, form), fewer) if remark)
+        cells.setdefault(words, {})[name] = form.format(result["value"]) + (f" ({remarks})" if remarks else "")
     names = dict.fromkeys(pattern.fullmatch(key)[1] for key in chosen)
     lines = ["| | " + " | ".join(cells) + " |", "|---" * (len(cells) + 1) + "|"]
     for name in sorted(names, key=lambda name: name.startswith(BASELINES)):
@@ -226,9 +231,14 @@ def known_end(key: str) -> str | None:
 def row(key: str, rest: str, result: dict) -> str:
     """One line of a table."""
     words, form = meaning(key, rest)
+    return f"| {words} | {form.format(result['value'])} | {interval(result, form)} | {result['n']} |"
+
+
+def interval(result: dict, form: str) -> str:
+    """The 95 % interval in words; none where there is none, nor where all cases were alike, of which a bootstrap can
+    tell no width."""
     low, high = result["low"], result["high"]
-    interval = "" if low is None or high is None else f"{form.format(low)} to {form.format(high)}"
-    return f"| {words} | {form.format(result['value'])} | {interval} | {result['n']} |"
+    return "" if low is None or high is None or low == high else f"{form.format(low)} to {form.format(high)}"
 
 
 def source(results: dict[str, dict]) -> str:

@@ -74,8 +74,9 @@ def test_the_checkpoint_is_asked_as_the_boost_recommends(compare):
 
 
 def test_a_pair_is_filed_as_the_tables_name_it(compare):
-    assert set(compare.NAMES.values()) == {"boost-vs-baseline"}
-    assert {name for pair in compare.NAMES for name in pair.split("-vs-")} < set(compare.SYSTEMS)
+    assert compare.pair_key("boost20", "baseline20") == "winrate.boost-vs-baseline"
+    assert compare.pair_key("fast8", "boost20") == "winrate.fast8-vs-boost20"
+    assert {"boost20", "baseline20", "fast8"} < set(compare.SYSTEMS)
 
 
 @pytest.mark.parametrize("name", ["fast4", "lcm4", "dpm8"])

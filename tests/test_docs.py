@@ -68,6 +68,18 @@ def test_rows_stand_in_the_order_of_their_meanings(tables):
     assert table.index("Editing") < table.index("Erasing") < table.index("`other`")
 
 
+def test_where_all_cases_were_alike_there_is_no_interval(tables):
+    alike = {"p.erasing.no_object": RESULT | {"low": 0.8125, "high": 0.8125}}
+    assert "| Erasing: no object found there | 81.2% |  | 240 |" in tables.table("p", alike)
+
+
+def test_a_grid_says_of_how_few_cases_a_figure_is(tables):
+    results = {f"p.{name}.editing.coherence": RESULT | {"n": n} for name, n in (("all", 240), ("some", 120))}
+    page = tables.grid("p", results | {"p.some.other": RESULT | {"n": 60}})
+    assert "| all | 81.2% (75.0% to 86.0%) |  |" in page
+    assert "| some | 81.2% (75.0% to 86.0%, n = 120) | 0.8125 (0.75 to 0.86) |" in page
+
+
 def test_nothing_measured_is_said(tables):
     assert tables.table("p", {}) == tables.grid("p", {}) == "*Not measured yet.*\n"
 

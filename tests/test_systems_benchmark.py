@@ -65,8 +65,8 @@ def test_figures_have_the_keys_of_the_results(systems, tmp_path):
     found = systems.figures(gather([read_run(run)], ablations=[("boost20", "baseline20")]))
     assert found["table1.boost20.editing.coherence"].value == 4
     assert found["table2.editbench.baseline20.editing.right"].value == 1
-    assert found["winrate.boost20-vs-baseline20.editing.structure_aesthetics"].value == 1
-    assert found["winrate.boost20-vs-baseline20.editing.overall"].n == 3
+    assert found["winrate.boost-vs-baseline.editing.structure_aesthetics"].value == 1
+    assert found["winrate.boost-vs-baseline.editing.overall"].n == 3
 
 
 @pytest.mark.slow

@@ -40,6 +40,9 @@ from byteedit.pipeline.canvas import lay_out
 from byteedit.reading import picture_from_array
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "benchmarks"))
+from results import pair_key, record
+
 SHEET = 8  # cases of each task on a sheet
 HEADING = 15  # pixels above a sheet
 NOISES = 7_777_000  # from the seed of a case's noise to the next
@@ -80,8 +83,6 @@ SYSTEMS = {
     "fast4": System(lora="fast4"),
     "ceiling": System(rebuilt=True),  # what a UNet would give that hit upon its latents
 }
-NAMES = {"boost20-vs-baseline20": "boost-vs-baseline"}
-"""What a pair is filed under, if not as it is called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,17 +223,14 @@ def draw(names: tuple[str, ...], settings: Settings) -> Image.Image:
     return sheet
 
 
-def show(prefix: str, found: dict[str, Figure], record: bool) -> None:
+def show(prefix: str, found: dict[str, Figure], filed: bool) -> None:
     """Print figures and, if asked, file them."""
-    sys.path.append(str(ROOT / "benchmarks"))
-    from results import record as file
-
     script = os.path.relpath(sys.argv[0], ROOT)
     command = "torchrun --nproc-per-node 2 " + shlex.join([script, *sys.argv[1:]])
     for key, figure in found.items():
         print(f"{prefix}.{key:44} {figure.value:7.3f}   [{figure.low:.3f}, {figure.high:.3f}]   n = {figure.n}")
-        if record:
-            file(f"{prefix}.{key}", figure.value, figure.low, figure.high, figure.n, command)
+        if filed:
+            record(f"{prefix}.{key}", figure.value, figure.low, figure.high, figure.n, command)
 
 
 def main(settings: Settings) -> None:
@@ -250,9 +248,7 @@ def main(settings: Settings) -> None:
     for name, scored in lines.items():
         show(f"picturebench.{name}", summarise(scored), settings.record and not settings.key and name != "baseline20")
     for other in others:
-        pair = f"{first}-vs-{other}"
-        key = settings.key or f"winrate.{NAMES.get(pair, pair)}"
-        show(key, win_rates(lines[first], lines[other]), settings.record)
+        show(settings.key or pair_key(first, other), win_rates(lines[first], lines[other]), settings.record)
     if settings.sheet:
         draw(settings.names, settings).save(settings.sheet, optimize=True)
 
