@@ -41,7 +41,7 @@ from byteedit.reading import picture_from_array
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
-from results import pair_key, record
+from results import pair_key, record  # noqa: E402
 
 SHEET = 8  # cases of each task on a sheet
 HEADING = 15  # pixels above a sheet
