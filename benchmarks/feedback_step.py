@@ -25,7 +25,6 @@ import byteedit
 from byteedit.diffusion import decode, encode, encode_image, predict, rollout, x0_of
 from byteedit.rewards import PreferenceReward, PreferenceRewardConfig
 from byteedit.training.base import encode_text
-from byteedit.training.features import TowerFeatures
 from byteedit.training.losses import reward_loss
 from byteedit.training.pefl import Feedback, FeedbackSettings
 from results import record
@@ -56,7 +55,7 @@ class Bench:
         """A step of ours, forward and backward."""
         settings = FeedbackSettings(output=Path("."), steps=1, batch_size=1, lr=1e-4, points=points, part=part)
         rewards = {"aesthetic": (self.reward.rate, 1.0), "alignment": (self.reward.rate, 1.0)}
-        features, text = TowerFeatures(self.reward), partial(encode_text, self.pipe)
+        features, text = self.reward.features, partial(encode_text, self.pipe)
         feedback = Feedback(self.unet, self.pipe.vae, text, self.scheduler, rewards, settings, features)
         return lambda: feedback.loss(self.unet, self.batch)["loss"].backward()
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from byteedit.diffusion import decode, mode_latents
 from byteedit.training.batches import Batches
-from byteedit.training.fast import Adversarial, AdversarialSettings, Numbered, fooling_loss
+from byteedit.training.fast import Adversarial, AdversarialSettings, fooling_loss
 from byteedit.training.loop import begin, train
 from byteedit.training.pefl import Feedback
 from conftest import build_unet, build_vae
@@ -209,12 +209,6 @@ def test_a_step_costs_one_rollout(batch, points, real):
     assert counts["discriminator"] == [1, 1, 4]
 
 
-def test_batches_say_their_step_wherever_a_run_goes_on():
-    batches = Numbered(Batches(dataset=[{"x": n} for n in range(8)], prepare=lambda row, rng: row, batch_size=2), 3)
-    assert [batch["step"] for batch in batches.stream(0, 8)] == [0, 0, 0, 1, 1, 1, 2, 2]
-    assert [batch["step"] for batch in batches.stream(5, 8)] == [1, 2, 2]
-
-
 # Both trained
 
 ITEMS = [{"number": number} for number in range(16)]
@@ -245,7 +239,7 @@ def run(settings, stop=None):
         return adversarial.discern(model, batch)
 
     objectives = [generator, replace(discriminator, loss=discern)]
-    return train(accelerator, objectives, Numbered(batches, settings.accumulate), settings)
+    return train(accelerator, objectives, batches, settings)
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_weights_of_both(tmp_path):

@@ -20,13 +20,14 @@ import numpy as np
 import torch
 import tyro
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from diffusers import DPMSolverMultistepScheduler, LCMScheduler
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 import byteedit
 from byteedit.data.shards import claim
-from byteedit.diffusion import decode, encode_image
+from byteedit.diffusion import decode, mode_latents
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.duels import win_rates
 from byteedit.evaluation.figures import Figure
@@ -154,7 +155,7 @@ def rebuild(pipe: byteedit.ByteEditInpaintPipeline, some: list[Case]) -> Iterato
     """
     for case in some:
         canvas = lay_out([picture_from_array(case.picture)], [case.mask], case.mask.shape[::-1], None, composite=True)
-        decoded = decode(pipe.vae, encode_image(pipe.vae, canvas.image.to(pipe.device)))
+        decoded = decode(pipe.vae, mode_latents(pipe.vae, canvas.image.to(pipe.device)))
         [image] = canvas.finish(decoded, composite=True, cell=pipe.vae_scale_factor, rounded=True)
         yield np.asarray(image.convert("RGB"))
 
@@ -192,11 +193,7 @@ def judged(name: str, settings: Settings, state: PartialState) -> list[dict]:
     every = [case for task in TASKS for case in chosen(task, settings)]
     with state.split_between_processes(list(range(len(every)))) as mine:
         lines = [judge(every[n], read(name, every[n], settings)) for n in tqdm(mine, f"{name} judged")]
-    gathered = [None] * state.num_processes
-    if state.num_processes == 1:
-        return lines
-    torch.distributed.all_gather_object(gathered, lines)
-    return [line for part in gathered for line in part]
+    return gather_object(lines)
 
 
 def judge(case: Case, image: np.ndarray) -> dict:

@@ -71,6 +71,19 @@ def make_writable(folder: Path) -> None:
         raise ValueError(f"nothing can be written to {folder} ({error.strerror or error}).") from error
 
 
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """A folder to be filled, which appears at `output` whole or not at all. Raises ValueError where that exists."""
+    if output.exists():
+        raise ValueError(f"{output} exists already; name a new folder.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
+        folder = Path(scratch) / "new"
+        folder.mkdir()
+        yield folder
+        folder.rename(output)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside it, then one rename, when it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)

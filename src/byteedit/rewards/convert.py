@@ -9,12 +9,12 @@ import re
 import zipfile
 from math import isqrt
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
+from byteedit.files import new_folder
 from byteedit.rewards.preference import PreferenceReward, PreferenceRewardConfig
 
 __all__ = ["convert_imagereward"]
@@ -56,16 +56,13 @@ def convert_imagereward(
         ValueError: the file cannot be read as tensors, lacks one, or has one of a wrong shape; the tokenizer does not
             fit; the folder exists.
     """
-    if output.exists():
+    if output.exists():  # which is seen again at the end, after minutes
         raise ValueError(f"{output} exists already; name a new folder.")
     weights = read_weights(file)
     model = build(weights, config_of(weights, head_width))
     model.tokenizer = open_tokenizer(tokenizer, model.config.text_config.vocab_size)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output.parent, prefix=f"{output.name}-") as folder:
-        whole = Path(folder) / "whole"
-        model.save_pretrained(whole)
-        whole.rename(output)
+    with new_folder(output) as folder:
+        model.save_pretrained(folder)
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

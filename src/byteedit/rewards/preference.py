@@ -151,6 +151,10 @@ class PreferenceReward(PreTrainedModel):
         """What the vision tower makes of images: (B, 3, H, W) in [-1, 1] -> (B, N, Dv), the first for the whole."""
         return self.vision_model(self.pixels(image)).last_hidden_state
 
+    def features(self, image: Tensor) -> list[Tensor]:
+        """What each layer of the vision tower makes of images: (B, 3, H, W) in [-1, 1] -> (B, N, Dv) each."""
+        return list(self.vision_model(self.pixels(image), output_hidden_states=True).hidden_states[1:])
+
     def pixels(self, image: Tensor) -> Tensor:
         """What the vision tower gets of images: (B, 3, H, W) in [-1, 1] -> (B, C, S, S), fitted and normalised."""
         fitted = fit(image, self.config.vision_config.image_size)

@@ -33,9 +33,8 @@ from byteedit.training.base import (
     write,
 )
 from byteedit.training.checkpoints import sharded
-from byteedit.training.features import TowerFeatures
 from byteedit.training.loop import Objective, train
-from byteedit.training.pefl import Feedback, FeedbackSettings
+from byteedit.training.pefl import Features, Feedback, FeedbackSettings
 from byteedit.training.streams import open_batches
 from byteedit.training.watching import HeldOut, Judge, keep_sheet
 from byteedit.vgg import VGGFeatures
@@ -126,9 +125,7 @@ def open_rewards(accelerator: Accelerator, settings: PeflSettings) -> dict[str, 
     return {name: reward.requires_grad_(False).eval().to(accelerator.device, dtype) for name, reward in rewards.items()}
 
 
-def open_features(
-    accelerator: Accelerator, settings: PeflSettings, rewards: dict[str, nn.Module]
-) -> TowerFeatures | VGGFeatures | None:
+def open_features(accelerator: Accelerator, settings: PeflSettings, rewards: dict[str, nn.Module]) -> Features | None:
     """What L_vgg compares, on the device; the tower of one of `rewards` is shared with it.
 
     Raises:
@@ -143,7 +140,7 @@ def open_features(
         reward = rewards[name] if name in rewards else open_reward(settings.place(name)).to(accelerator.device)
     if not isinstance(reward, PreferenceReward):
         raise ValueError(f"features is {name}, a {type(reward).__name__}; take a PreferenceReward's tower, or a VGG16.")
-    return TowerFeatures(reward)
+    return reward.requires_grad_(False).eval().features
 
 
 def fit(

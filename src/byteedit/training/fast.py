@@ -6,7 +6,6 @@ fewer and fewer steps, and all else that is opened and written, are in `phases`.
 Sources: ByteEdit (arXiv 2404.04860), Eqs. 6 to 8; R1 as Mescheder et al. (arXiv 1801.04406).
 """
 
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -18,12 +17,12 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from byteedit.diffusion import decode, mode_latents
-from byteedit.training.batches import Batch, Stream
+from byteedit.training.batches import Batch
 from byteedit.training.loop import Objective
 from byteedit.training.losses import coherence_loss
 from byteedit.training.pefl import Feedback, FeedbackSettings, Prediction
 
-__all__ = ["Adversarial", "AdversarialSettings", "Numbered", "fooling_loss", "slope_penalty"]
+__all__ = ["Adversarial", "AdversarialSettings", "fooling_loss", "slope_penalty"]
 
 
 @dataclass(kw_only=True)
@@ -65,24 +64,11 @@ def slope_penalty(logits: Tensor, real: Tensor, gamma: float) -> Tensor:
     return gamma / 2 * slope.square().sum((1, 2, 3)).mean()
 
 
-@dataclass(frozen=True)
-class Numbered:
-    """A stream of batches that say at which `step` they are seen: the same when a run goes on."""
-
-    batches: Stream
-    accumulate: int
-
-    def stream(self, first: int, last: int) -> Iterator[Batch]:
-        """This process's batches number `first` up to, not including, `last`, counted from the start of the run."""
-        for number, batch in enumerate(self.batches.stream(first, last), first):
-            yield batch | {"step": number // self.accumulate}
-
-
 class Adversarial(Feedback):
     """Both objectives, for `loop.train`: `loss(unet, batch)` first, then `discern(discriminator, batch)`.
 
     Arguments are those of `Feedback`, and the bare discriminator: logits (B, 1, H, W) of images (B, 3, H, W) in [-1,
-    1], positive = real, such as a `CoherenceReward`. Batches have a `step` besides.
+    1], positive = real, such as a `CoherenceReward`.
     """
 
     def __init__(self, *args, discriminator: nn.Module, **kwargs):

@@ -145,7 +145,8 @@ def train(
                 run.save()
         while not _finished(progress, settings):
             for _ in range(settings.accumulate):
-                _update(accelerator, updates, next(batches), settings.clip, progress.step + 1, journal)
+                batch = next(batches) | {"step": progress.step}
+                _update(accelerator, updates, batch, settings.clip, progress.step + 1, journal)
             for name, ema in run.means.items():
                 ema.step(run.trained[name].values())
             progress.step, progress.seconds = progress.step + 1, time.monotonic() - began

@@ -41,7 +41,7 @@ from byteedit.training.base import (
 )
 from byteedit.training.boost import PeflSettings, open_features, open_rewards, spaced
 from byteedit.training.checkpoints import sharded
-from byteedit.training.fast import Adversarial, AdversarialSettings, Numbered
+from byteedit.training.fast import Adversarial, AdversarialSettings
 from byteedit.training.loop import train
 from byteedit.training.reward import RewardSettings
 from byteedit.training.settings import changed, check
@@ -246,7 +246,7 @@ def fit(
     kept = train(
         accelerator,
         adversarial.objectives(pipe.unet),
-        Numbered(batches, settings.accumulate),
+        batches,
         settings,
         validate=validate if watched else None,
         validate_first=watched,
