@@ -15,6 +15,7 @@ from byteedit.reading import read_pictures
 from byteedit.rewards import PreferenceReward, PreferenceRewardConfig
 from byteedit.rewards.opening import open_reward
 from byteedit.rewards.pixels import centre, fit, read, scaled
+from toy_rewards import preference
 
 PROMPTS = ["a red boat on the lake", "a tree", "two green boat by the house"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({word for line in PROMPTS for word in line.split()})]
@@ -259,5 +260,5 @@ def test_a_tower_that_sees_what_is_left_gets_it_here_too(tokenizer):
     reward = preference(tokenizer, stem_widths=(8, 16, 16), residual_gain=16.0)
     image = torch.rand(2, 3, 40, 30) * 2 - 1
     assert reward.pixels(image).shape[1] == 6
-    last = reward.vision_model.post_layernorm(reward.reward.features(image)[-1])
+    last = reward.vision_model.post_layernorm(reward.features(image)[-1])
     torch.testing.assert_close(last, reward.see(image))
