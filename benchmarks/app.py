@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from fast import median
-from results import record
+from results import median, record
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from toy_browser import browser, visit

@@ -8,7 +8,6 @@ default.
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 
@@ -18,7 +17,7 @@ from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 
 import byteedit
-from results import record
+from results import median, record
 
 
 def main() -> None:
@@ -74,11 +73,7 @@ def measure(ours: Callable[[], float], theirs: Callable[[], float], rounds: int)
         first, second = (ours, theirs) if i % 2 == 0 else (theirs, ours)
         a, b = first(), second()
         ratios.append(a / b if i % 2 == 0 else b / a)
-    rng = np.random.default_rng(0)
-    medians = np.median(rng.choice(ratios, (2000, rounds)), axis=1)
-    ratio = statistics.median(ratios)
-    low, high = np.quantile(medians, [0.025, 0.975])
-    return ratio, min(float(low), ratio), max(float(high), ratio)
+    return median(np.array(ratios))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import torch
 import byteedit
 from byteedit.commands.opening import add_loras, open_pipeline
 from edit import editor, measure, scene
-from results import record
+from results import median, record
 
 PARTS = ("text_encoder", "vae.encoder", "unet", "vae.decoder")
 STEPS = (1, 2, 4, 8, 12, 16, 20)  # of the plot
@@ -88,14 +88,6 @@ def split(pipe, edit: Callable[[], float], rounds: int) -> dict[str, tuple[float
 
 def add(taken: dict[str, float], name: str, seconds: float) -> None:
     taken[name] += seconds
-
-
-def median(values: np.ndarray) -> tuple[float, float, float]:
-    """The median with a bootstrap interval of 95 %."""
-    drawn = np.median(np.random.default_rng(0).choice(values, (2000, len(values))), axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    middle = float(np.median(values))
-    return middle, min(float(low), middle), max(float(high), middle)
 
 
 def plot(pipes: dict, output: Path) -> None:

@@ -22,8 +22,9 @@ from byteedit.training.base import place
 from byteedit.training.boost import PeflSettings
 from byteedit.training.loop import begin
 from edit import editor, scene
-from fast import filing, median
+from fast import filing
 from feedback_step import REFL_LAST, a_batch, refl_step
+from results import median
 from sd15_step import SD15, TINY, build, prepare, settings_for
 
 EDITS = {"50cfg": (50, 7.5), "20cfg": (20, 7.5), "8": (8, 1.0), "4": (4, 1.0)}  # steps and guidance
