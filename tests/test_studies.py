@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -47,6 +48,9 @@ def test_nothing_that_a_rater_is_sent_tells_the_system(tmp_path):
             assert Image.open(study.folder / name).info == {}
             content = (study.folder / name).read_bytes()
             assert name == f"pictures/{hashlib.sha256(content).hexdigest()[:20]}.png"
+    times = {(study.folder / name).stat().st_mtime for one in study.questions.values() for name in one.pictures}
+    assert len(times) == 1  # theirs were written after ours
+    shutil.make_archive(str(tmp_path / "packed"), "zip", study.folder)
     ours = [n for n, question in enumerate(study.questions.values()) if question.systems == ("ours",)]
     assert ours not in ([0, 1, 2, 3], [4, 5, 6, 7])  # ids go across the systems
 
