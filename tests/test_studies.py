@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,6 +97,21 @@ def test_questions_are_dealt_out_evenly(raters, votes):
     assert max(loads) - min(loads) <= 1
     edits = [sum(id in {one.id for one in questions[::2]} for id in hand) for hand in hands]
     assert max(edits) - min(edits) <= 2
+
+
+@pytest.mark.parametrize(("raters", "votes", "others"), [(2, 1, 2), (4, 1, 2), (6, 3, 2), (7, 2, 3)])
+def test_a_case_comes_once_to_a_rater_where_there_are_raters_enough(raters, votes, others):
+    """A picture that comes again is that of the system which all pairs share."""
+    pairs = [("ours", name) for name in ("good", "fair", "poor")[:others]]
+    questions = [replace(question(n, systems=pairs[n % others]), case=f"{n // others}") for n in range(20 * others)]
+    known = {one.id: one for one in questions}
+    hands = deal(questions, raters, votes, np.random.default_rng(1))
+    assert all(len({known[id].case for id in hand}) == len(hand) for hand in hands)
+    assert Counter(id for hand in hands for id in hand) == dict.fromkeys(known, votes)
+    assert max(map(len, hands)) - min(map(len, hands)) <= 1
+    for pair in pairs:
+        shares = [sum(known[id].systems == pair for id in hand) for hand in hands]
+        assert max(shares) - min(shares) <= 3
 
 
 def test_checks_are_spread_over_a_raters_questions():
