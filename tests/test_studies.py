@@ -160,6 +160,12 @@ def test_no_aesthetics_are_asked_of_an_erasure(tmp_path):
     assert asked == {"editing": ("coherence", "structure", "aesthetics"), "erasing": ("coherence", "structure")}
 
 
+def test_no_aesthetics_are_asked_of_an_erasure_in_a_joint_axis(tmp_path):
+    study = make_study(tmp_path, "gsb", axes=("coherence", "structure & aesthetics", "structure", "aesthetics"))
+    asked = {question.task: study.axes(question) for question in study.questions.values()}
+    assert asked == {"editing": study.settings.axes, "erasing": ("coherence", "structure")}
+
+
 def test_a_question_that_asks_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="aesthetics are not asked of an erasure; add an axis, or leave erasures out"):
         make_study(tmp_path, "scores", axes=("aesthetics",))

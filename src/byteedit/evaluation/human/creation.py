@@ -121,7 +121,7 @@ def create_study(
         shown, left_out = _copy(cases, systems, folder)
         if left_out and not (skip_missing and shown):
             raise ValueError(_complaint(left_out, len(cases)))
-        if settings.all_axes == ("aesthetics",) and any(case.task == "erasing" for case in shown):
+        if not all(settings.asked_of(case.task) for case in shown):
             raise ValueError("aesthetics are not asked of an erasure; add an axis, or leave erasures out.")
         rng = np.random.default_rng(settings.seed)
         questions = draft(shown, list(systems), settings.kind, rng)
