@@ -42,7 +42,8 @@ def summarise(study: Study, min_attention: float = 0.0) -> dict:
     if not kept:
         if left_out:
             raise ValueError(f"all {len(left_out)} raters passed less than {min_attention:g} of their checks.")
-        raise ValueError(f"{study.folder} has no answers to count; let someone answer it first.")
+        found = f" ({skipped})" if skipped.reasons else ""
+        raise ValueError(f"{study.folder} has no answers to count{found}; let someone answer it first.")
     figures = {"gsb": _compared, "scores": _marked, "best-worst": _picked}[study.settings.kind]
     return plain(
         {
