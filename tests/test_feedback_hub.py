@@ -86,6 +86,18 @@ def test_a_study_comes_from_a_data_set_without_its_answers(hub, tmp_path):
     ]  # fmt: skip
 
 
+def test_a_data_set_that_gives_no_study_is_said_in_a_sentence(hub, tmp_path):
+    hub.files["lab/empty"] = {"README.md": b"a study"}
+    unreachable = HfApi(endpoint="http://127.0.0.1:9", token="hf_toy")
+    for client, name, why in [
+        (hub.client, "lab/empty", "it has no study.json"), (hub.client, "https://lab/study", "Repo id must be"),
+        (unreachable, "lab/study", ".+"),
+    ]:  # fmt: skip
+        words = rf"no study comes from the data set '{name}' \({why}.*\); check STUDY, and that HF_TOKEN may read it"
+        with pytest.raises(ValueError, match=words):
+            fetch_study(client, name, tmp_path / "fetched")
+
+
 def test_what_cannot_be_pushed_is_said_and_pushed_later(hub, tmp_path, capsys):
     study = make_study(tmp_path, "gsb")
     pushing = push_answers(study, hub.client, "lab/answers", every=60)

@@ -23,8 +23,20 @@ PARTS = ("study.json", "questions.jsonl", "pictures/*.png")
 
 
 def fetch_study(hub: HfApi, repository: str, folder: str | Path) -> Path:
-    """Download the study that a data set of the hub holds, without its answers, into `folder`."""
-    hub.snapshot_download(repository, repo_type="dataset", local_dir=folder, allow_patterns=list(PARTS))
+    """Download the study that a data set of the hub holds, without its answers, into `folder`.
+
+    Raises:
+        ValueError: the hub does not give the data set, or it holds no study.
+    """
+    try:
+        hub.snapshot_download(repository, repo_type="dataset", local_dir=folder, allow_patterns=list(PARTS))
+        why = "" if (Path(folder) / "study.json").is_file() else "it has no study.json"
+    except (*UNREACHABLE, ValueError) as error:  # ValueError: what is no name of a data set
+        why = _first_line(error)
+    if why:
+        raise ValueError(
+            f"no study comes from the data set {repository!r} ({why}); check STUDY, and that HF_TOKEN may read it."
+        )
     return Path(folder)
 
 
