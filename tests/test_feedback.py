@@ -1,7 +1,10 @@
 """The feedback app as a client sees it: joining, answering, pictures, and what is refused. No browser here."""
 
 import json
+import os
 import threading
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -143,6 +146,19 @@ def test_only_the_study_s_pictures_are_served(address, study):
         assert get(f"{address}/{path}")[0] == 404
     for path in ("page/..%2fapp.py", "page/%2e%2e/app.py", "answers/eva.jsonl", "docs", "openapi.json"):
         assert get(f"{address}/{path}")[0] == 404
+
+
+def test_a_picture_is_kept_by_browsers_and_its_headers_tell_nothing_but_its_content(address, study):
+    [name, other] = Client(address, "Eva").questions[0]["pictures"]
+    url = f"{address}/{name}"
+    first = {key: value for key, value in get(url)[1].items() if key != "date"}
+    assert not {"last-modified", "accept-ranges"} & {key.lower() for key in first}
+    os.utime(study.folder / name, (1, 1))
+    assert {key: value for key, value in get(url)[1].items() if key != "date"} == first
+    assert get(f"{address}/{other}")[1]["etag"] != first["etag"]
+    request = urllib.request.Request(url, headers={"If-None-Match": first["etag"]})
+    with pytest.raises(urllib.error.HTTPError, match="304"):
+        urllib.request.urlopen(request, timeout=10)
 
 
 def test_the_page_may_load_from_here_only(address):

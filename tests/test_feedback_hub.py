@@ -1,6 +1,7 @@
 """Answers on the hub: pushed, taken up again, and never written over by less. The client is the real one."""
 
 import json
+import shutil
 
 import pytest
 from huggingface_hub import HfApi, constants
@@ -85,6 +86,18 @@ def test_a_study_comes_from_a_data_set_without_its_answers(hub, tmp_path):
     ]  # fmt: skip
 
 
+def test_a_data_set_that_gives_no_study_is_said_in_a_sentence(hub, tmp_path):
+    hub.files["lab/empty"] = {"README.md": b"a study"}
+    unreachable = HfApi(endpoint="http://127.0.0.1:9", token="hf_toy")
+    for client, name, why in [
+        (hub.client, "lab/empty", "it has no study.json"), (hub.client, "https://lab/study", "Repo id must be"),
+        (unreachable, "lab/study", ".+"),
+    ]:  # fmt: skip
+        words = rf"no study comes from the data set '{name}' \({why}.*\); check STUDY, and that HF_TOKEN may read it"
+        with pytest.raises(ValueError, match=words):
+            fetch_study(client, name, tmp_path / "fetched")
+
+
 def test_what_cannot_be_pushed_is_said_and_pushed_later(hub, tmp_path, capsys):
     study = make_study(tmp_path, "gsb")
     pushing = push_answers(study, hub.client, "lab/answers", every=60)
@@ -97,6 +110,66 @@ def test_what_cannot_be_pushed_is_said_and_pushed_later(hub, tmp_path, capsys):
     hub.broken = False
     pushing.finish()
     assert hub.files["lab/answers"] == {"answers/ann.jsonl": ann.file.read_bytes()}
+
+
+def on_the_hub(hub):
+    return [json.loads(row)["id"] for row in hub.files["lab/answers"]["answers/ann.jsonl"].splitlines()[1:]]
+
+
+def test_two_servers_of_a_space_that_is_rebuilt_lose_nothing(hub, tmp_path):
+    """The new one is up before the old one, which raters' pages still reach, is told to stop."""
+    study = make_study(tmp_path, "gsb")
+    new = open_study(shutil.copytree(study.folder, tmp_path / "new"))
+    old_push = push_answers(study, hub.client, "lab/answers", every=60)
+    ann = join(study, "Ann")
+    ann.record("a1", ann.questions[0].id, LEFT)
+    old_push.trigger().result()
+    new_push = push_answers(new, hub.client, "lab/answers", every=60)
+    new_push.trigger().result()
+    ann.record("a2", ann.questions[1].id, LEFT)
+    old_push.finish()
+    assert on_the_hub(hub) == ["a1", "a2"]
+    join(new, "Ann").record("a3", ann.questions[2].id, LEFT)
+    new_push.finish()
+    assert sorted(on_the_hub(hub)) == ["a1", "a2", "a3"]
+    assert len(join(new, "Ann").answers()) == 3
+
+
+def test_what_has_not_grown_is_neither_read_nor_pushed_again(hub, tmp_path, capsys):
+    study = make_study(tmp_path, "gsb", raters=2)
+    ann, bob = join(study, "Ann"), join(study, "Bob")
+    push_answers(study, hub.client, "lab/answers", every=60).finish()
+    hub.commits.clear()
+    pushing = push_answers(study, hub.client, "lab/answers", every=60)
+    pushing.trigger().result()
+    times = [rater.file.stat().st_mtime_ns for rater in (ann, bob)]
+    assert hub.commits == []
+    hub.mute = True
+    pushing.trigger().result()
+    assert capsys.readouterr().out == ""
+    hub.mute = False
+    bob.record("b1", bob.questions[0].id, LEFT)
+    pushing.finish()
+    assert hub.commits == [["answers/bob.jsonl"]]
+    assert ann.file.stat().st_mtime_ns == times[0]
+
+
+def test_nothing_is_pushed_over_what_cannot_be_read(hub, tmp_path, capsys):
+    study = make_study(tmp_path, "gsb")
+    pushing = push_answers(study, hub.client, "lab/answers", every=60)
+    ann = join(study, "Ann")
+    ann.record("a1", ann.questions[0].id, LEFT)
+    pushing.trigger().result()
+    more = ann.file.read_bytes() + ann.file.read_bytes().splitlines()[1].replace(b"a1", b"a2") + b"\n"
+    hub.files["lab/answers"]["answers/ann.jsonl"] = more  # by another server
+    ann.record("a3", ann.questions[1].id, LEFT)
+    hub.mute = True
+    pushing.trigger().result()
+    assert hub.files["lab/answers"]["answers/ann.jsonl"] == more
+    assert "answers were not pushed to lab/answers, and will be: " in capsys.readouterr().out
+    hub.mute = False
+    pushing.finish()
+    assert sorted(on_the_hub(hub)) == ["a1", "a2", "a3"]
 
 
 def test_who_may_not_push_is_told_before_anyone_answers(hub, tmp_path):

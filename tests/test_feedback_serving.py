@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from toy_hub import ToyHub
 from toy_studies import judge, make_study
 
 ROOT = Path(__file__).parent.parent
+SPACE = ROOT / "spaces" / "feedback" / "app.py"
 SERVE = "import sys; from byteedit.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -76,10 +78,26 @@ def test_what_is_left_is_pushed_when_the_machine_is_taken_away(tmp_path):
 
 @pytest.mark.slow
 def test_the_space_runs_as_it_stands(tmp_path):
-    with started(ROOT / "spaces" / "feedback" / "app.py", cwd=tmp_path, PORT="0") as (_, address):
+    with started(SPACE, cwd=tmp_path, PORT="0", MINUTES="", STUDY="") as (_, address):
         ann = Client(address, "Ann")
         assert ann.study["kind"] == "best-worst" and "demonstration" in ann.study["instructions"]
         assert len(ann.questions) == 12 and get(f"{address}/{ann.questions[0]['image']}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"STUDY": "lab/none"}, "no study comes from the data set 'lab/none' "),  # offline
+        ({"MINUTES": "often"}, "MINUTES is 'often'; give a number, or leave it out for 5."),
+        ({"MINUTES": "0", "ANSWERS": "lab/x"}, "every is 0.0; it must be more than 0 minutes."),
+    ],
+)
+def test_a_space_that_cannot_start_says_why_in_a_line(tmp_path, monkeypatch, variables, words):
+    monkeypatch.chdir(tmp_path)
+    for name, value in ({"PORT": "0"} | variables).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=f"^byteedit: {words}"):
+        runpy.run_path(str(SPACE), run_name="__main__")
 
 
 def test_the_space_pins_what_it_was_tested_with():

@@ -31,6 +31,7 @@ CASES = {
         lambda image, mask: {"image": Image.new("RGB", (30_000, 9)), "mask_image": Image.new("L", (30_000, 9), 255)},
         "30000 x 9 pixels.*crop",
     ),
+    "too many steps": (lambda image, mask: {"num_inference_steps": 1001}, "num_inference_steps is 1001; give 1000 or"),
     "negative steps": (lambda image, mask: {"num_inference_steps": -3}, "num_inference_steps is -3.*1 or more"),
     "no steps": (lambda image, mask: {"num_inference_steps": 0}, "1 or more"),
     "half a step": (lambda image, mask: {"num_inference_steps": 2.5}, "whole number"),

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +49,9 @@ def test_nothing_that_a_rater_is_sent_tells_the_system(tmp_path):
             assert Image.open(study.folder / name).info == {}
             content = (study.folder / name).read_bytes()
             assert name == f"pictures/{hashlib.sha256(content).hexdigest()[:20]}.png"
+    times = {(study.folder / name).stat().st_mtime for one in study.questions.values() for name in one.pictures}
+    assert len(times) == 1  # theirs were written after ours
+    shutil.make_archive(str(tmp_path / "packed"), "zip", study.folder)
     ours = [n for n, question in enumerate(study.questions.values()) if question.systems == ("ours",)]
     assert ours not in ([0, 1, 2, 3], [4, 5, 6, 7])  # ids go across the systems
 
@@ -94,6 +99,21 @@ def test_questions_are_dealt_out_evenly(raters, votes):
     assert max(edits) - min(edits) <= 2
 
 
+@pytest.mark.parametrize(("raters", "votes", "others"), [(2, 1, 2), (4, 1, 2), (6, 3, 2), (7, 2, 3)])
+def test_a_case_comes_once_to_a_rater_where_there_are_raters_enough(raters, votes, others):
+    """A picture that comes again is that of the system which all pairs share."""
+    pairs = [("ours", name) for name in ("good", "fair", "poor")[:others]]
+    questions = [replace(question(n, systems=pairs[n % others]), case=f"{n // others}") for n in range(20 * others)]
+    known = {one.id: one for one in questions}
+    hands = deal(questions, raters, votes, np.random.default_rng(1))
+    assert all(len({known[id].case for id in hand}) == len(hand) for hand in hands)
+    assert Counter(id for hand in hands for id in hand) == dict.fromkeys(known, votes)
+    assert max(map(len, hands)) - min(map(len, hands)) <= 1
+    for pair in pairs:
+        shares = [sum(known[id].systems == pair for id in hand) for hand in hands]
+        assert max(shares) - min(shares) <= 3
+
+
 def test_checks_are_spread_over_a_raters_questions():
     questions = [question(n) for n in range(90)] + [question(n, damaged=1) for n in (97, 98, 99)]
     [hand] = deal(questions, 1, 1, np.random.default_rng(3))
@@ -138,6 +158,12 @@ def test_no_aesthetics_are_asked_of_an_erasure(tmp_path):
     study = make_study(tmp_path, "scores")
     asked = {question.task: study.axes(question) for question in study.questions.values()}
     assert asked == {"editing": ("coherence", "structure", "aesthetics"), "erasing": ("coherence", "structure")}
+
+
+def test_no_aesthetics_are_asked_of_an_erasure_in_a_joint_axis(tmp_path):
+    study = make_study(tmp_path, "gsb", axes=("coherence", "structure & aesthetics", "structure", "aesthetics"))
+    asked = {question.task: study.axes(question) for question in study.questions.values()}
+    assert asked == {"editing": study.settings.axes, "erasing": ("coherence", "structure")}
 
 
 def test_a_question_that_asks_nothing_is_refused(tmp_path):

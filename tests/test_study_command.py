@@ -1,6 +1,7 @@
 """Studies from end to end: made, answered by simulated raters, reported, exported, all by the command line."""
 
 import json
+import shutil
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def report(capsys, *options):
 
 
 def test_good_same_bad(folder, capsys):
-    options = ["--raters", "3", "--votes", "2", "--attention", "2", "--seed", "4"]
+    options = ["--raters", "3", "--votes", "2", "--attention", "2", "--seed", "3"]
     assert create("gsb", ("ours", "good", "poor"), *options) == 0
     assert "study: 26 questions for 3 raters, at most 18 each" in capsys.readouterr().out
     study = open_study("study")
@@ -89,6 +90,14 @@ def test_good_same_bad(folder, capsys):
     left = summary["answers"]["left_side"]
     assert left["value"] == pytest.approx(sides.count("left") / (sides.count("left") + sides.count("right")))
     assert left["n"] <= 12  # images, not votes
+
+
+def test_too_few_raters_to_spread_the_pairs_of_a_case_is_said(folder, capsys):
+    assert create("gsb", FOUR, "--raters", "5", "--votes", "2") == 0
+    assert "may know it by its coming again; with --raters 6 or more nobody does" in capsys.readouterr().out
+    shutil.rmtree("study")
+    assert create("gsb", FOUR, "--raters", "6", "--votes", "2") == 0
+    assert "coming again" not in capsys.readouterr().out
 
 
 def test_scores_from_1_to_5(folder, capsys):

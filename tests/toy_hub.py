@@ -13,13 +13,16 @@ COMMIT = "0" * 40
 
 
 class ToyHub:
-    """Files by repository and name; `commits` are the names of each commit, `broken` makes it refuse."""
+    """Files by repository and name; `commits` are the names of each commit.
+
+    It refuses to write where it is `broken`, and to read files where it is `mute`.
+    """
 
     def __init__(self):
         self.files: dict[str, dict[str, bytes]] = {}
         self.private: dict[str, bool] = {}
         self.commits: list[list[str]] = []
-        self.broken = False
+        self.broken = self.mute = False
         repository = "/api/datasets/{owner}/{name}"
         self.app = Starlette(
             routes=[
@@ -78,6 +81,8 @@ class ToyHub:
         return JSONResponse({"commitUrl": url, "commitOid": COMMIT})
 
     async def resolve(self, request: Request) -> Response:
+        if self.mute:
+            return JSONResponse({"error": "down"}, 403)
         content = self.files[self.named(request)][request.path_params["path"]]
         headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": COMMIT}
         return Response(content, headers=headers, media_type="application/octet-stream")

@@ -1,6 +1,7 @@
 """The feedback app as a Space. README.md says which variables name the study and the data set of answers."""
 
 import os
+import sys
 from pathlib import Path
 
 from huggingface_hub import HfApi
@@ -11,10 +12,27 @@ from byteedit.feedback.serving import serve
 
 FOLDER = Path("study")
 
-if __name__ == "__main__":
+
+def number(name: str, default: float) -> float:
+    """A variable of the Space, or the default where it is not set or empty. Raises ValueError where it is no number."""
+    try:
+        return float(os.environ.get(name) or default)
+    except ValueError:
+        raise ValueError(f"{name} is {os.environ[name]!r}; give a number, or leave it out for {default}.") from None
+
+
+def run() -> None:
+    """Get a study, and serve it. Raises ValueError in words."""
+    port, minutes = int(number("PORT", 7860)), number("MINUTES", 5)
     if repository := os.environ.get("STUDY"):
         fetch_study(HfApi(), repository, FOLDER)
     elif not FOLDER.exists():
         make_demonstration(FOLDER, raters=6)
-    port, minutes = int(os.environ.get("PORT", "7860")), float(os.environ.get("MINUTES", "5"))
     serve(FOLDER, host="0.0.0.0", port=port, push=os.environ.get("ANSWERS", ""), every=minutes)
+
+
+if __name__ == "__main__":
+    try:
+        run()
+    except ValueError as error:
+        sys.exit(f"byteedit: {error}")

@@ -42,6 +42,12 @@ class Create(Command):
         )
         for case, reason in study.left_out.items():
             print(f"left out {case}: {reason}")
+        enough = self.settings.votes * (len(study.systems) - 1)
+        if self.settings.kind == "gsb" and self.settings.raters < enough:
+            print(
+                f"raters see {next(iter(study.systems))} in several pairs of a case, and may know it by its coming "
+                f"again; with --raters {enough} or more nobody does"
+            )
         most = max(map(len, study.places))
         print(f"{self.study}: {len(study.questions)} questions for {self.settings.raters} raters, at most {most} each")
 

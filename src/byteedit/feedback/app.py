@@ -132,11 +132,17 @@ class _Pictures:
         self.files = {Path(name).name: study.folder / name for names in shown for name in names if name is not None}
 
     async def send(self, request: Request) -> Response:
-        """A picture under its name, which follows from its content, so that browsers may keep it."""
+        """A picture under its name, which follows from its content, so that browsers may keep it.
+
+        No FileResponse, which tells the file's time: that may tell which system's picture was written first.
+        """
         name = request.path_params["name"]
         if name not in self.files or not self.files[name].is_file():
             raise HTTPException(404, f"The study has no picture {name!r}.")
-        return FileResponse(self.files[name], headers={"Cache-Control": "private, max-age=604800, immutable"})
+        headers = {"Cache-Control": "private, max-age=604800, immutable", "ETag": f'"{name}"'}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(await run_in_threadpool(self.files[name].read_bytes), 200, headers, "image/png")
 
 
 class _Headers:

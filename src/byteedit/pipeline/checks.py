@@ -42,6 +42,12 @@ def check_noise_scale(noise_scale: float, scheduler) -> None:
         warnings.warn(f"{message}={noise_scale:g}; take DDIMScheduler, for example.", stacklevel=4)
 
 
+def check_steps(steps: int, scheduler) -> None:
+    """No more steps than the noise levels that the model was trained at."""
+    if steps > (most := scheduler.config.num_train_timesteps):
+        raise ValueError(f"num_inference_steps is {steps}; give {most} or fewer, which is all that the model knows.")
+
+
 def check_solver(schedule: Schedule, scheduler) -> None:
     """Warn where a solver makes other steps of a LoRA's schedule than those that it was made for."""
     if isinstance(scheduler, PNDMScheduler) or scheduler.order > 1:

@@ -240,6 +240,7 @@ class ByteEditInpaintPipeline(
             guidance_end=guidance_end,
         )
         checks.check_noise_scale(own.noise_scale, self.scheduler)
+        checks.check_steps(own.num_inference_steps, self.scheduler)
         self._guidance_scale, strength, init = own.guidance_scale, own.strength, own.init
         self._clip_skip, self._cross_attention_kwargs, self._interrupt = clip_skip, cross_attention_kwargs, False
 

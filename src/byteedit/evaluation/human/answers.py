@@ -18,7 +18,7 @@ from filelock import FileLock
 from byteedit.data.skipped import Skipped
 from byteedit.evaluation.human.studies import Question, Study
 
-__all__ = ["Answer", "append", "check", "check_id", "latest", "lock", "passed", "read_answers", "read_file"]
+__all__ = ["Answer", "append", "check", "check_id", "is_of", "latest", "lock", "passed", "read_answers", "read_file"]
 
 Value = dict[str, Any]
 SIDES = ("left", "same", "right")
@@ -115,11 +115,26 @@ def append(file: Path, answer: Answer) -> None:
         os.fsync(answers.fileno())
 
 
+def is_of(study: Study, content: bytes) -> bool:
+    """Whether a rater's file is this study's, by its first line; one that names no study, as older files, may be."""
+    try:
+        return json.loads(content.split(b"\n", 1)[0])["study"] == study.token
+    except (ValueError, TypeError, KeyError):
+        return True
+
+
 def read_file(file: Path, study: Study, skipped: Skipped) -> list[Answer]:
-    """The answers of one rater in the order of writing; what is none of this study is counted and left out."""
-    _, *lines = file.read_bytes().split(b"\n")
+    """The answers of one rater in the order of writing; what is none of this study is counted and left out.
+
+    Ids of questions are alike in all studies, so a file of another study is left out as a whole.
+    """
+    content = file.read_bytes()
+    lines = list(filter(None, content.split(b"\n")[1:]))
+    if not is_of(study, content):
+        skipped.add("not an answer to this study", len(lines))
+        return []
     answers: dict[str, Answer] = {}
-    for line in filter(None, lines):
+    for line in lines:
         try:
             answer = Answer(**json.loads(line))
             check_id(answer.id)

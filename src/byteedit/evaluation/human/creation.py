@@ -6,6 +6,7 @@ whose a picture is. No picture is resized. A folder appears whole or not at all.
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ __all__ = ["StudyCase", "create_study", "damage", "read_cases"]
 FEWEST = {"gsb": 2, "scores": 1, "best-worst": 3}
 BLOCK = 8  # pixels a side of the blocks that a spoilt picture is made of
 LISTED = 20  # cases that an error names
+WRITTEN = 10**9  # seconds since 1970, and as zip files know no years before 1980, some in 2001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +121,7 @@ def create_study(
         shown, left_out = _copy(cases, systems, folder)
         if left_out and not (skip_missing and shown):
             raise ValueError(_complaint(left_out, len(cases)))
-        if settings.all_axes == ("aesthetics",) and any(case.task == "erasing" for case in shown):
+        if not all(settings.asked_of(case.task) for case in shown):
             raise ValueError("aesthetics are not asked of an erasure; add an axis, or leave erasures out.")
         rng = np.random.default_rng(settings.seed)
         questions = draft(shown, list(systems), settings.kind, rng)
@@ -191,10 +193,14 @@ def _compare_sizes(case: StudyCase, outputs: dict, image, mask) -> None:
 
 
 def _keep(picture: PIL.Image.Image, folder: Path) -> str:
-    """Write a picture as PNG under a name that follows from its content; the same picture is kept once."""
+    """Write a picture as PNG under a name that follows from its content; the same picture is kept once.
+
+    All have one time, or that of writing would tell whose a picture is: a case's are written one system after another.
+    """
     content = png(PIL.Image.fromarray(np.asarray(picture)))  # pixels only
     name = f"pictures/{hashlib.sha256(content).hexdigest()[:20]}.png"
     (folder / name).write_bytes(content)
+    os.utime(folder / name, (WRITTEN, WRITTEN))
     return name
 
 

@@ -4,6 +4,7 @@ Everything is a pure function of what there is to show and a random generator, a
 to draw it again. Sides are balanced: each system stands as often at one place as at another. No files. numpy only.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -85,16 +86,21 @@ def number(questions: Sequence[Question], rng: Generator) -> list[Question]:
 def deal(questions: Sequence[Question], raters: int, votes: int, rng: Generator) -> tuple[tuple[str, ...], ...]:
     """The ids for each of `raters` in the order of asking; each question goes to `votes` of them, checks to all.
 
-    Loads differ by one question at most, and so that everyone gets a fair share of each task and each pair, questions
-    of one kind are dealt out one after another. Who shares a question with whom is random.
+    A question goes to those with the fewest questions, of these to those with the fewest of its case, and of these to
+    those with the fewest of its kind (task and systems); what is left open is random. So loads differ by one question
+    at most, everyone gets a fair share of each kind, and with as many raters as a case has questions times `votes`
+    nobody sees a case twice: the picture that all pairs of a case share would be known by coming again.
     """
     checks = [question for question in questions if question.damaged is not None]
     others = [question for question in questions if question.damaged is None]
     hands: list[list[str]] = [[] for _ in range(raters)]
-    for question in sorted(others, key=lambda question: (question.task, sorted(question.systems))):
-        load = [len(hand) for hand in hands]
-        for place in np.lexsort((rng.random(raters), load))[:votes]:
+    held = [Counter() for _ in range(raters)]  # questions of each case and of each kind
+    for question in sorted(others, key=lambda question: (question.task, question.case)):
+        case, kind = question.case, (question.task, *sorted(question.systems))
+        seen, alike = ([of[what] for of in held] for what in (case, kind))
+        for place in np.lexsort((rng.random(raters), alike, seen, [len(hand) for hand in hands]))[:votes]:
             hands[place].append(question.id)
+            held[place].update([case, kind])
     return tuple(_order(hand, [check.id for check in checks], rng) for hand in hands)
 
 

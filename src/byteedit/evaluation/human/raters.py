@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from byteedit.data.skipped import Skipped
-from byteedit.evaluation.human.answers import Answer, Value, append, check, check_id, latest, lock, read_file
+from byteedit.evaluation.human.answers import Answer, Value, append, check, check_id, is_of, latest, lock, read_file
 from byteedit.evaluation.human.studies import Question, Study
 from byteedit.files import write_atomically
 
@@ -52,16 +52,18 @@ def join(study: Study, name: str) -> "Rater":
     A place is taken by who answers from it, and for a day by who has only joined.
 
     Raises:
-        ValueError: the name is not usable, or what is kept under it cannot be read.
+        ValueError: the name is not usable, or what is kept under it cannot be read or is of another study.
     """
     key = rater_key(name)
     file = study.folder / "answers" / f"{key}.jsonl"
     with lock(study):
         if not file.exists() or not file.stat().st_size:
-            taken = [_taken(other) for other in (study.folder / "answers").glob("*.jsonl")]
+            taken = [_taken(study, other) for other in (study.folder / "answers").glob("*.jsonl")]
             place = min(range(len(study.places)), key=lambda place: (taken.count(place), place))
             head = {"rater": key, "place": place, "joined": _now().isoformat(), "study": study.token}
             write_atomically(file, json.dumps(head, ensure_ascii=False).encode() + b"\n")
+    if not is_of(study, file.read_bytes()):
+        raise ValueError(f"{file.name} holds answers to another study; take another name, or tell who runs the study.")
     try:
         place = _head(file)["place"]
         return Rater(study, key, place)
@@ -76,13 +78,13 @@ def _head(file: Path) -> dict:
         return json.loads(lines.readline())
 
 
-def _taken(file: Path) -> int | None:
-    """The place that is taken by whose answers these are; None where it is free, or the file cannot be read."""
+def _taken(study: Study, file: Path) -> int | None:
+    """The place that is taken by whose answers these are; None where it is free, or the file is not to be counted."""
     try:
-        head = _head(file)
+        content, head = file.read_bytes(), _head(file)
         place, joined = head["place"], datetime.fromisoformat(head["joined"])
-        answered = file.read_bytes().count(b"\n") > 1
-        return place if answered or _now() - joined < PATIENCE else None
+        there = content.count(b"\n") > 1 or _now() - joined < PATIENCE
+        return place if there and is_of(study, content) else None
     except (ValueError, TypeError, LookupError):
         return None
 

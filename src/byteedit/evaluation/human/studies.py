@@ -26,6 +26,7 @@ AXES: dict[Kind, tuple[str, ...]] = {
     "best-worst": ("overall",),
 }
 KINDS = tuple(AXES)
+JOINT = " & "  # between the parts of a joint axis
 DAMAGED = "damaged"
 """The name that a spoilt picture has in the place of its system's."""
 PICTURE = re.compile(r"pictures/[0-9a-f]{20}\.png")
@@ -41,7 +42,8 @@ class StudySettings:
 
     axes: tuple[str, ...] = ()
     """What raters judge separately. Without, "coherence", "structure" and "aesthetics" for scores, else "overall",
-    which is all that best-worst can ask. "aesthetics" is never asked of an erasure."""
+    which is all that best-worst can ask. "aesthetics" is never asked of an erasure, nor as part of a joint axis: of
+    "structure & aesthetics" an erasure is asked "structure"."""
 
     raters: int = 1
     """Raters that the questions are dealt out to. One who comes when all have come gets the questions of another."""
@@ -72,6 +74,13 @@ class StudySettings:
     def all_axes(self) -> tuple[str, ...]:
         """`axes`, or what is asked without."""
         return self.axes or AXES[self.kind]
+
+    def asked_of(self, task: str) -> tuple[str, ...]:
+        """The axes that a task's pictures are judged on, in order; as in the paper, no aesthetics of an erasure."""
+        if task != "erasing":
+            return self.all_axes
+        parts = ([part for part in axis.split(JOINT) if part != "aesthetics"] for axis in self.all_axes)
+        return tuple(dict.fromkeys(JOINT.join(kept) for kept in parts if kept))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +143,8 @@ class Study:
         return hashlib.sha256((self.folder / "study.json").read_bytes()).hexdigest()[:16]
 
     def axes(self, question: Question) -> tuple[str, ...]:
-        """What is judged of a question's pictures; as in the paper, no aesthetics of an erasure."""
-        erasing = question.task == "erasing"
-        return tuple(axis for axis in self.settings.all_axes if not (axis == "aesthetics" and erasing))
+        """What is judged of a question's pictures."""
+        return self.settings.asked_of(question.task)
 
 
 def open_study(folder: str | Path) -> Study:

@@ -42,7 +42,8 @@ def summarise(study: Study, min_attention: float = 0.0) -> dict:
     if not kept:
         if left_out:
             raise ValueError(f"all {len(left_out)} raters passed less than {min_attention:g} of their checks.")
-        raise ValueError(f"{study.folder} has no answers to count; let someone answer it first.")
+        found = f" ({skipped})" if skipped.reasons else ""
+        raise ValueError(f"{study.folder} has no answers to count{found}; let someone answer it first.")
     figures = {"gsb": _compared, "scores": _marked, "best-worst": _picked}[study.settings.kind]
     return plain(
         {
@@ -114,11 +115,11 @@ def _left_side(study: Study, answers: list[Answer]) -> Figure | None:
 
 def _in_order(study: Study, groups: dict[tuple, dict]) -> list[tuple[tuple, dict]]:
     """Groups by (task, axis) or (task, axis, system): by task, and as the study names axes and systems."""
-    axes, systems = study.settings.all_axes, list(study.systems)
+    systems = list(study.systems)
 
     def rank(group):
         (task, axis, *system), _ = group
-        return task, axes.index(axis), *map(systems.index, system)
+        return task, study.settings.asked_of(task).index(axis), *map(systems.index, system)
 
     return sorted(groups.items(), key=rank)
 
