@@ -73,6 +73,15 @@ class StudySettings:
         """`axes`, or what is asked without."""
         return self.axes or AXES[self.kind]
 
+    @property
+    def remarks(self) -> list[str]:
+        """What must be said of these settings, in sentences."""
+        if self.kind == "gsb" and self.attention == 1:
+            return [
+                "One attention check cannot tell who looks: always the same side passes it half of the time. Ask two."
+            ]
+        return []
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
