@@ -3,11 +3,14 @@
 import itertools
 import json
 import math
+from collections import Counter
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 
+from byteedit.evaluation import figures
+from byteedit.evaluation.figures import crossed, mean
 from byteedit.evaluation.human.agreement import ordinal_alpha, z_scores
 from byteedit.evaluation.preference import Tally, compare
 
@@ -105,6 +108,67 @@ def test_votes_on_one_image_are_not_taken_for_independent():
     assert (repeated.low, repeated.high) == pytest.approx((one.low, one.high))
     more = compare(*np.tile(votes(20), 10))["win_rate"]
     assert more.high - more.low < 0.5 * (one.high - one.low)
+
+
+def crossed_votes(raters=7, cases=30, seed=0):
+    """A value of each vote, its case and its rater; two raters see each case, and raters differ."""
+    rng = np.random.default_rng(seed)
+    case = np.repeat(np.arange(cases), 2)
+    rater = np.concatenate([rng.permutation(raters)[:2] for _ in range(cases)])
+    return rng.normal(0, 1, raters)[rater] + rng.normal(0, 1, cases)[case], case, rater
+
+
+def test_an_interval_over_cases_and_raters_is_that_of_a_slow_bootstrap():
+    values, case, rater = crossed_votes()
+    rng, drawn = np.random.default_rng(1), []
+    for _ in range(2000):
+        cases, raters = Counter(rng.integers(30, size=30).tolist()), Counter(rng.integers(7, size=7).tolist())
+        weights = [cases[c] * raters[r] for c, r in zip(case.tolist(), rater.tolist(), strict=True)]
+        drawn.append(np.dot(weights, values) / sum(weights))
+    found = crossed(values, np.ones(60), case, rater)
+    assert found.value == pytest.approx(values.mean()) and found.n == 30
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.06)
+
+
+def test_raters_who_differ_make_an_interval_as_wide_as_their_means_do():
+    marks = np.array([1.0, 2, 3, 4, 5, 3])
+    found = crossed(np.tile(marks, 200), np.ones(1200), np.repeat(np.arange(200), 6), np.tile(np.arange(6), 200))
+    by_rater = mean(marks)  # which all images repeat
+    assert (found.low, found.high) == pytest.approx((by_rater.low, by_rater.high), abs=0.15)
+    assert mean(np.tile(marks, 200)).high - 3 < 0.1 < 0.9 < found.high - 3
+
+
+def test_one_rater_leaves_an_interval_over_cases():
+    values = np.random.default_rng(0).random(40)
+    assert crossed(values, np.ones(40), range(40), ["ann"] * 40) == mean(values)
+
+
+def test_how_many_votes_are_weighed_at_once_changes_nothing(monkeypatch):
+    values, case, rater = crossed_votes()
+    whole = asdict(crossed(values, np.ones(60), case, rater))
+    monkeypatch.setattr(figures, "BLOCK", 999)
+    assert asdict(crossed(values, np.ones(60), case, rater)) == pytest.approx(whole)
+
+
+def test_what_two_raters_make_together_weighs_as_often_as_both_are_drawn():
+    """Of three raters in three draws there are all pairs, alike, or two raters and their one pair; or none at all."""
+    pairs = [("ann", "bob"), ("ann", "cem"), ("bob", "cem")]
+    found = crossed([1, 0, 0], np.ones(3), ["boat"] * 3, pairs)
+    assert (found.value, found.low, found.high, found.n) == (pytest.approx(1 / 3), 0, 1, 1)
+    agreed = crossed([1, 1, 1], np.ones(3), ["boat"] * 3, pairs)
+    assert (agreed.low, agreed.high) == (1, 1)
+
+
+def test_a_comparison_of_single_votes_is_that_of_counts_and_wider_where_raters_differ():
+    good, same, bad = votes()
+    outcomes = [np.repeat((1, 0, -1), counts) for counts in zip(good, same, bad, strict=True)]
+    single = [(np.concatenate(outcomes) == which).astype(int) for which in (1, 0, -1)]
+    images = np.repeat(np.arange(40), 5)
+    assert compare(*single, images) == compare(good, same, bad)
+    fans = compare(*single, images, np.argsort(np.argsort(single[2] - single[0])) // 50)  # four, of one mind each
+    assert fans["p"] == compare(good, same, bad)["p"]
+    alike = compare(good, same, bad)["win_rate"]
+    assert fans["win_rate"].high - fans["win_rate"].low > 2 * (alike.high - alike.low)
 
 
 def test_a_comparison_in_which_nothing_was_worse_has_no_upper_end():

@@ -145,6 +145,8 @@ def test_raters_who_do_not_look_are_left_out(tmp_path, capsys):
         rows = json.loads((run / "report" / "report.json").read_text())["votes"]
         counts[least] = [sum(row[name] for row in rows) for name in ("good", "same", "bad")]
     assert sum(counts[0]) == 8 and counts[0.9] == [4, 0, 0]
+    page = report(capsys, run, study.folder, "--min-attention", 0.9, "--pictures", 0)
+    assert "- study: Rater ben is left out, who passed 0 of 2 attention checks.\n" in page
     assert len(open_study(study.folder).questions) == 6
 
 

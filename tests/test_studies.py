@@ -139,6 +139,15 @@ def test_an_attention_check_is_a_question_with_one_picture_spoilt_where_it_was_g
     assert all({one.id for one in checks} <= set(place) for place in study.places)
 
 
+@pytest.mark.parametrize(("kind", "systems", "checks"), [("gsb", 2, 4), ("gsb", 2, 5), ("best-worst", 3, 3)])
+def test_attention_checks_spoil_each_place_as_often(tmp_path, kind, systems, checks):
+    for seed in range(4):
+        study = make_study(tmp_path / str(seed), kind, ("ours", "good", "poor")[:systems], attention=checks, seed=seed)
+        spoilt = Counter(one.damaged for one in study.questions.values() if one.damaged is not None)
+        assert sum(spoilt.values()) == checks and len(spoilt) == systems
+        assert max(spoilt.values()) - min(spoilt.values()) == checks % systems
+
+
 @pytest.mark.parametrize("level", [0, 127])
 def test_an_attention_check_whose_mask_is_empty_is_spoilt_all_over(tmp_path, level):
     folders = write_cases(tmp_path, 3)
@@ -169,6 +178,13 @@ def test_no_aesthetics_are_asked_of_an_erasure_in_a_joint_axis(tmp_path):
 def test_a_question_that_asks_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="aesthetics are not asked of an erasure; add an axis, or leave erasures out"):
         make_study(tmp_path, "scores", axes=("aesthetics",))
+    assert not (tmp_path / "study").exists()
+
+
+def test_no_cases_make_no_study(tmp_path):
+    folders = write_cases(tmp_path, 1)
+    with pytest.raises(ValueError, match="there are no cases to be shown"):
+        create_study(tmp_path / "study", [], folders, StudySettings(kind="gsb"))
     assert not (tmp_path / "study").exists()
 
 

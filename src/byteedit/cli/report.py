@@ -32,7 +32,7 @@ class Report(Command):
     """How many of the best and of the worst answers of each system and task are shown."""
 
     min_attention: float = 0.0
-    """Leave out raters who pass a smaller share of their attention checks."""
+    """Leave out raters who pass a smaller share of their attention checks; above 0 also those who answered none."""
 
     def run(self) -> None:
         """Write the report, and print its tables."""

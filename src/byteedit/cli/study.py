@@ -42,12 +42,8 @@ class Create(Command):
         )
         for case, reason in study.left_out.items():
             print(f"left out {case}: {reason}")
-        enough = self.settings.votes * (len(study.systems) - 1)
-        if self.settings.kind == "gsb" and self.settings.raters < enough:
-            print(
-                f"raters see {next(iter(study.systems))} in several pairs of a case, and may know it by its coming "
-                f"again; with --raters {enough} or more nobody does"
-            )
+        for remark in study.remarks:
+            print(remark)
         most = max(map(len, study.places))
         print(f"{self.study}: {len(study.questions)} questions for {self.settings.raters} raters, at most {most} each")
 
@@ -103,7 +99,7 @@ class Report(Command):
     """A folder for report.md and report.json."""
 
     min_attention: float = 0.0
-    """Leave out raters who pass a smaller share of their attention checks."""
+    """Leave out raters who pass a smaller share of their attention checks; above 0 also those who answered none."""
 
     def run(self) -> None:
         """Print the report, and write it where asked."""
@@ -136,7 +132,7 @@ class Export(Command):
     """Share of the cases that are held out, as the split "validation"."""
 
     min_attention: float = 0.0
-    """Leave out raters who pass a smaller share of their attention checks."""
+    """Leave out raters who pass a smaller share of their attention checks; above 0 also those who answered none."""
 
     seed: int = 0
     """Seed of the choice of what is held out."""

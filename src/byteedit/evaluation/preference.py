@@ -1,18 +1,19 @@
 """Good, Same, Bad: how often people prefer one system to another, by every formula that is in use.
 
 A formula's name stands beside its figure, because they differ: the paper (ByteEdit, arXiv 2404.04860) reports one
-"superiority" that is (G+S)/(S+B) for none of its published counts, and G/B for one. Intervals resample images, since
-the votes on one image are not independent; what counts decided images alone has Wilson's interval and the sign test.
+"superiority" that is (G+S)/(S+B) for none of its published counts, and G/B for one. Intervals resample images and
+raters, since the votes on one image, or of one rater, are not independent; what counts decided images alone has
+Wilson's interval and the sign test, which take the raters as given.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
 
-from byteedit.evaluation.figures import Figure, rate, ratio
+from byteedit.evaluation.figures import Figure, crossed, rate
 
 __all__ = ["Tally", "compare"]
 
@@ -61,7 +62,11 @@ class Tally:
 
     @property
     def p(self) -> float:
-        """The two-sided sign test: how likely a G and B so far apart are if nobody prefers either. Exact, by scipy."""
+        """The two-sided sign test: how likely a G and B so far apart are if nobody prefers either. Exact, by scipy.
+
+        It takes what is counted as independent. Images that the same few raters judged are not: such a p speaks of
+        these raters and other images, not of other raters.
+        """
         decided = self.good + self.bad
         return float(binomtest(self.good, decided).pvalue) if decided else 1.0
 
@@ -72,31 +77,48 @@ def _divide(over: float, under: float) -> float:
     return over / under
 
 
-def compare(good: Sequence[int], same: Sequence[int], bad: Sequence[int]) -> dict[str, Figure | int | float | None]:
-    """Every figure of one comparison, from the votes on each image, (N,) each.
+def compare(
+    good: Sequence[int],
+    same: Sequence[int],
+    bad: Sequence[int],
+    images: Sequence[Hashable] | None = None,
+    raters: Sequence[Hashable] | None = None,
+) -> dict[str, Figure | int | float | None]:
+    """Every figure of one comparison, from votes.
 
-    `good`, `same`, `bad` of the votes; `superiority`, `good_over_bad`, `win_rate` and `net` with bootstrap intervals
-    over images; and over images that have more votes for one side, `images_good`, `images_same`, `images_bad`,
-    `preferred` with Wilson's interval and the sign test's `p`. None where there is nothing to divide by.
+    Args:
+        good, same, bad: (N,), the votes of each entry.
+        images: (N,), which image an entry is of; each has an image of its own by default.
+        raters: (N,), whose votes they are; one rater's by default.
+
+    Returns:
+        `good`, `same`, `bad` of the votes; `superiority`, `good_over_bad`, `win_rate` and `net` with intervals as
+        `crossed` makes them; and over images that have more votes for one side, `images_good`, `images_same`,
+        `images_bad`, `preferred` with Wilson's interval and the sign test's `p`, both for the raters as given. None
+        where there is nothing to divide by.
     """
     good, same, bad = np.array(good), np.array(same), np.array(bad)
+    images = np.arange(len(good)) if images is None else np.array(images)
+    raters = np.zeros(len(good)) if raters is None else np.array(raters)
     votes = Tally(good=int(good.sum()), same=int(same.sum()), bad=int(bad.sum()))
-    images = Tally(good=int((good > bad).sum()), same=int((good == bad).sum()), bad=int((good < bad).sum()))
-    win_rate = ratio(good + same, good + 2 * same + bad)
+    ahead = np.bincount(np.unique(images, return_inverse=True)[1], good - bad)  # of each image
+    by_image = Tally(good=int((ahead > 0).sum()), same=int((ahead == 0).sum()), bad=int((ahead < 0).sum()))
+    win_rate = crossed(good + same, good + 2 * same + bad, images, raters)
     decided = good + bad > 0
+    counted = good[decided], (good + bad)[decided], images[decided], raters[decided]
     return {
         "good": votes.good,
         "same": votes.same,
         "bad": votes.bad,
         "superiority": _odds(win_rate),
-        "good_over_bad": _odds(ratio(good[decided], (good + bad)[decided])) if decided.any() else None,
+        "good_over_bad": _odds(crossed(*counted)) if decided.any() else None,
         "win_rate": win_rate,
-        "net": ratio(good - bad, good + same + bad),
-        "images_good": images.good,
-        "images_same": images.same,
-        "images_bad": images.bad,
-        "preferred": images.preferred,
-        "p": images.p,
+        "net": crossed(good - bad, good + same + bad, images, raters),
+        "images_good": by_image.good,
+        "images_same": by_image.same,
+        "images_bad": by_image.bad,
+        "preferred": by_image.preferred,
+        "p": by_image.p,
     }
 
 

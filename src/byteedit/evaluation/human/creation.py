@@ -19,7 +19,7 @@ from numpy.random import Generator
 
 from byteedit.data.images import Unusable, open_image, store
 from byteedit.evaluation import TASKS
-from byteedit.evaluation.human.planning import Shown, deal, draft, number, spoil
+from byteedit.evaluation.human.planning import Shown, deal, draft, number, sides, spoil
 from byteedit.evaluation.human.studies import DAMAGED, Question, Study, StudySettings, open_study, write_study
 from byteedit.files import is_file_name, png
 
@@ -112,7 +112,7 @@ def create_study(
         ValueError: `output` exists, there are too few systems, a case cannot be shown, or too few cases are left.
     """
     output = Path(output)
-    _check(output, systems, settings)
+    _check(output, cases, systems, settings)
     output.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
         folder = Path(scratch) / "study"
@@ -139,9 +139,11 @@ def create_study(
     return open_study(output)
 
 
-def _check(output: Path, systems: dict[str, Path], settings: StudySettings) -> None:
+def _check(output: Path, cases: Sequence[StudyCase], systems: dict[str, Path], settings: StudySettings) -> None:
     if output.exists():
         raise ValueError(f"{output} exists; a study is made once. Take another folder, or delete it.")
+    if not cases:
+        raise ValueError("there are no cases to be shown.")
     if len(systems) < FEWEST[settings.kind]:
         raise ValueError(f"{len(systems)} systems for {settings.kind}, which needs {FEWEST[settings.kind]} or more.")
     if DAMAGED in systems:
@@ -214,13 +216,17 @@ def _complaint(left_out: dict[str, str], count: int) -> str:
 
 
 def _checks(questions: list[Question], count: int, folder: Path, rng: Generator) -> list[Question]:
-    """Attention checks: `count` of the questions once more, one picture of each spoilt."""
+    """Attention checks: `count` of the questions once more, one picture of each spoilt.
+
+    Each place is spoilt as often as another, but for one check, so that nobody passes them all by always answering the
+    same place.
+    """
     if count > len(questions):
         raise ValueError(f"{count} attention checks for {len(questions)} questions; ask for fewer.")
     checks = []
-    for i in rng.choice(len(questions), count, replace=False).tolist():
+    places = sides(len(questions[0].pictures), rng)
+    for i, (position, *_) in zip(rng.choice(len(questions), count, replace=False).tolist(), places, strict=False):
         question = questions[i]
-        position = int(rng.integers(len(question.pictures)))
         pixels = np.asarray(PIL.Image.open(folder / question.pictures[position]))
         mask = np.asarray(PIL.Image.open(folder / question.mask)) if question.mask else None
         spoilt = _keep(PIL.Image.fromarray(damage(pixels, mask, rng)), folder)

@@ -37,7 +37,8 @@ def export_pairs(
         seed: Of the choice of those cases.
 
     Raises:
-        ValueError: the study is of another kind, `output` exists, or a split would be empty.
+        ValueError: the study is of another kind, `output` exists, a split would be empty, or there
+            are no attention checks for `min_attention`.
     """
     output = Path(output)
     if study.settings.kind != "best-worst":

@@ -142,6 +142,22 @@ class Study:
         """What tells this study from all others."""
         return hashlib.sha256((self.folder / "study.json").read_bytes()).hexdigest()[:16]
 
+    @property
+    def remarks(self) -> list[str]:
+        """What must be said of how it is asked, in sentences."""
+        remarks, settings = [], self.settings
+        if settings.kind == "gsb" and settings.attention == 1:
+            remarks.append(
+                "One attention check cannot tell who looks: always the same side passes it half of the time. Ask two."
+            )
+        enough = settings.votes * (len(self.systems) - 1)
+        if settings.kind == "gsb" and settings.raters < enough:
+            remarks.append(
+                f"Raters see {next(iter(self.systems))} in several pairs of a case, and may know it by its coming "
+                f"again; with --raters {enough} or more nobody does."
+            )
+        return remarks
+
     def axes(self, question: Question) -> tuple[str, ...]:
         """What is judged of a question's pictures."""
         return self.settings.asked_of(question.task)

@@ -1,18 +1,20 @@
 """What a study says: for every task and axis the figures of its systems, how far raters agree, and how each did.
 
 A summary is a dictionary as JSON has it; `tables` makes Markdown of it. Only the last answer of each rater to each
-question counts, attention checks never do. Bootstrap intervals resample images (cases).
+question counts, attention checks never do. Bootstrap intervals resample images (cases) and raters.
 Source of the tables' form: ByteEdit (arXiv 2404.04860), its expert scores, GSB votes and ablations.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from statistics import median
 
+import numpy as np
+
 from byteedit.data.skipped import Skipped
-from byteedit.evaluation.figures import Figure, plain, ratio
+from byteedit.evaluation.figures import Figure, crossed, plain
 from byteedit.evaluation.human.agreement import ordinal_alpha, z_scores
 from byteedit.evaluation.human.answers import Answer, latest, passed, read_answers
 from byteedit.evaluation.human.studies import Question, Study
@@ -26,14 +28,16 @@ def summarise(study: Study, min_attention: float = 0.0) -> dict:
 
     Args:
         study: As `open_study` gives it.
-        min_attention: Raters who pass a smaller share of the attention checks that they answered are left out.
+        min_attention: Raters who pass a smaller share of the attention checks that they answered are left out; above 0
+            also those who answered none.
 
     Returns:
         `study`, `answers`, `raters`, `results`, `agreement` as docs/studies.md says. A figure has `value`, `low` and
         `high` (95 %) and `n`, the images; what is infinite or undefined is None.
 
     Raises:
-        ValueError: no question was answered by a rater who counts.
+        ValueError: no question was answered by a rater who counts, or `min_attention` is above 0 and there are no
+            attention checks.
     """
     skipped = Skipped()
     written = read_answers(study, skipped)
@@ -41,7 +45,8 @@ def summarise(study: Study, min_attention: float = 0.0) -> dict:
     kept, left_out = trusted(study, answers, min_attention)
     if not kept:
         if left_out:
-            raise ValueError(f"all {len(left_out)} raters passed less than {min_attention:g} of their checks.")
+            less = f"passed less than {min_attention:g} of their checks, or answered none"
+            raise ValueError(f"all {len(left_out)} raters {less}.")
         found = f" ({skipped})" if skipped.reasons else ""
         raise ValueError(f"{study.folder} has no answers to count{found}; let someone answer it first.")
     figures = {"gsb": _compared, "scores": _marked, "best-worst": _picked}[study.settings.kind]
@@ -53,6 +58,7 @@ def summarise(study: Study, min_attention: float = 0.0) -> dict:
                 "systems": study.systems,
                 "questions": len(study.questions),
                 "cases_left_out": study.left_out,
+                "remarks": study.remarks,
             },
             "answers": {
                 "counted": len(kept),
@@ -68,11 +74,20 @@ def summarise(study: Study, min_attention: float = 0.0) -> dict:
 
 
 def trusted(study: Study, answers: Sequence[Answer], min_attention: float) -> tuple[list[Answer], set[str]]:
-    """The answers that count, without attention checks, and the raters who are left out because they failed these."""
+    """The answers that count, without attention checks, and the raters who are left out for these.
+
+    Raises:
+        ValueError: `min_attention` is above 0, and the study has no attention checks.
+    """
+    if min_attention > 0 and all(question.damaged is None for question in study.questions.values()):
+        raise ValueError(
+            f"{study.folder} has no attention checks, so that nobody can be left out by min_attention "
+            f"{min_attention:g}; leave it at 0."
+        )
     left_out = set()
     for rater, own in _by_rater(answers).items():
         checks = _checks(study, own)
-        if checks and sum(checks) / len(checks) < min_attention:
+        if (sum(checks) / len(checks) if checks else 0) < min_attention:
             left_out.add(rater)
     regular = (answer for answer in answers if study.questions[answer.question].damaged is None)
     return [answer for answer in regular if answer.rater not in left_out], left_out
@@ -105,12 +120,13 @@ def _rater(study: Study, key: str, answers: list[Answer], left_out: bool) -> dic
 
 def _left_side(study: Study, answers: list[Answer]) -> Figure | None:
     """How often the left side wins; far from a half, raters do not look, or sides are not balanced."""
-    sides = defaultdict(list)
-    for answer in answers:
-        decided = [side == "left" for side in answer.value.values() if side in ("left", "right")]
-        sides[study.questions[answer.question].case] += decided
-    images = [of for of in sides.values() if of]
-    return ratio(map(sum, images), map(len, images)) if images else None
+    decided = [
+        (study.questions[answer.question].case, answer.rater, side == "left")
+        for answer in answers
+        for side in answer.value.values()
+        if side in ("left", "right")
+    ]
+    return _mean(decided) if decided else None
 
 
 def _in_order(study: Study, groups: dict[tuple, dict]) -> list[tuple[tuple, dict]]:
@@ -135,17 +151,21 @@ def _outcome(study: Study, question: Question, side: str) -> int:
 
 def _compared(study: Study, answers: list[Answer]) -> list[dict]:
     ours = next(iter(study.systems))
-    votes = defaultdict(lambda: defaultdict(Counter))
+    votes = defaultdict(list)
     for answer in answers:
         question = study.questions[answer.question]
         [other] = set(question.systems) - {ours}
         for axis, side in answer.value.items():
-            votes[question.task, axis, other][question.case][_outcome(study, question, side)] += 1
+            votes[question.task, axis, other].append((question.case, answer.rater, _outcome(study, question, side)))
     return [
-        {"task": task, "axis": axis, "system": ours, "other": other}
-        | compare(*([image[outcome] for image in images.values()] for outcome in (1, 0, -1)))
-        for (task, axis, other), images in _in_order(study, votes)
+        {"task": task, "axis": axis, "system": ours, "other": other, "raters": _raters(of)} | _figures_of(of)
+        for (task, axis, other), of in _in_order(study, votes)
     ]
+
+
+def _figures_of(votes: list[tuple]) -> dict:
+    images, raters, outcomes = map(np.array, zip(*votes, strict=True))
+    return compare(*((outcomes == which).astype(int) for which in (1, 0, -1)), images, raters)
 
 
 # Marks from 1 to 5
@@ -155,39 +175,44 @@ def _marked(study: Study, answers: list[Answer]) -> list[dict]:
     marks = [(answer, axis, mark) for answer in answers for axis, mark in answer.value.items()]
     by_rater_and_axis = [f"{axis}/{answer.rater}" for answer, axis, _ in marks]
     scores = z_scores([mark for *_, mark in marks], by_rater_and_axis)
-    images = defaultdict(lambda: defaultdict(list))
+    votes = defaultdict(list)
     for (answer, axis, mark), score in zip(marks, scores, strict=True):
         question = study.questions[answer.question]
-        images[question.task, axis, question.systems[0]][question.case].append((mark, score))
+        votes[question.task, axis, question.systems[0]].append((question.case, answer.rater, mark, score))
+    return _means(study, votes, ("mean", "z"))
+
+
+def _means(study: Study, votes: dict[tuple, list[tuple]], names: Sequence[str]) -> list[dict]:
+    """A row for each group of votes (case, rater, value, ...), with the mean of each of the values by its name."""
     return [
-        {"task": task, "axis": axis, "system": system}
-        | {"votes": sum(map(len, of.values())), "mean": _over(of.values(), 0), "z": _over(of.values(), 1)}
-        for (task, axis, system), of in _in_order(study, images)
+        {"task": task, "axis": axis, "system": system, "raters": _raters(of), "votes": len(of)}
+        | {name: _mean(of, which) for which, name in enumerate(names)}
+        for (task, axis, system), of in _in_order(study, votes)
     ]
 
 
-def _over(images: Iterable[list[tuple]], which: int) -> Figure:
-    """The mean over votes of their entry number `which`; the interval resamples images."""
-    images = list(images)
-    return ratio((sum(vote[which] for vote in votes) for votes in images), map(len, images))
+def _mean(votes: list[tuple], which: int = 0) -> Figure:
+    """The mean of votes' (case, rater, value, ...) value number `which`; the interval resamples images and raters."""
+    cases, raters, *values = zip(*votes, strict=True)
+    return crossed(values[which], np.ones(len(votes)), cases, raters)
+
+
+def _raters(votes: list[tuple]) -> int:
+    return len({rater for _, rater, *_ in votes})
 
 
 # Best and worst of several
 
 
 def _picked(study: Study, answers: list[Answer]) -> list[dict]:
-    images = defaultdict(lambda: defaultdict(list))
+    votes = defaultdict(list)
     for answer in answers:
         question = study.questions[answer.question]
         for position, system in enumerate(question.systems, 1):
             best, worst = (answer.value[end] == position for end in ("best", "worst"))
-            images[question.task, "overall", system][question.case].append((best, worst, best - worst))
-    names = ("best", "worst", "net")
-    return [
-        {"task": task, "axis": axis, "system": system, "votes": sum(map(len, of.values()))}
-        | {name: _over(of.values(), which) for which, name in enumerate(names)}
-        for (task, axis, system), of in _in_order(study, images)
-    ]
+            vote = (question.case, answer.rater, best, worst, best - worst)
+            votes[question.task, "overall", system].append(vote)
+    return _means(study, votes, ("best", "worst", "net"))
 
 
 # Agreement
@@ -202,10 +227,10 @@ def _agreement(study: Study, answers: list[Answer]) -> list[dict]:
     for answer in answers:
         question = study.questions[answer.question]
         for axis, unit, value in _values(study, question, answer):
-            judged[question.task, axis][unit].append(value)
+            judged[question.task, axis][unit].append((answer.rater, value))
     return [
         {"task": task, "axis": axis, "judged_twice": _twice(units)}
-        | {"same": _same(study, units), "alpha": ordinal_alpha(units.values())}
+        | {"same": _same(study, units), "alpha": ordinal_alpha([v for _, v in of] for of in units.values())}
         for (task, axis), units in _in_order(study, judged)
     ]
 
@@ -226,10 +251,12 @@ def _twice(units: dict) -> int:
 
 
 def _same(study: Study, units: dict) -> Figure | None:
-    """The share of pairs of votes on one thing that say the same; the interval resamples images. None without pairs."""
-    images = defaultdict(list)
-    for unit, values in units.items():
-        question = study.questions[unit if isinstance(unit, str) else unit[0]]
-        images[question.case] += [one == other for one, other in combinations(values, 2)]
-    pairs = [of for of in images.values() if of]
-    return ratio(map(sum, pairs), map(len, pairs)) if pairs else None
+    """The share of pairs of votes on one thing that say the same; the interval resamples images, and both raters of a
+    pair. None without pairs.
+    """
+    pairs = [
+        (study.questions[unit if isinstance(unit, str) else unit[0]].case, (one, other), said == answered)
+        for unit, votes in units.items()
+        for (one, said), (other, answered) in combinations(votes, 2)
+    ]
+    return _mean(pairs) if pairs else None

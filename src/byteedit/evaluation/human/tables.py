@@ -5,10 +5,10 @@ Each figure stands with its 95 % interval, and each formula with its name. No fi
 
 from collections.abc import Sequence
 
-__all__ = ["table", "to_markdown"]
+__all__ = ["raters_left_out", "table", "to_markdown"]
 
 PERCENT = {"superiority", "good_over_bad", "win_rate", "net", "preferred", "best", "worst", "same"}
-FEW = 10  # images from which on a bootstrap's interval holds what it promises
+FEW = 10  # images, and raters, from which on a bootstrap's interval holds what it promises
 COLUMNS = {
     "gsb": {
         "good": "G",
@@ -26,12 +26,13 @@ COLUMNS = {
 }
 NOTES = {
     "gsb": "Superiority is (G+S)/(S+B), and by another formula G/B; 100% is a draw. The win rate is (G+S)/(G+2S+B); "
-    "50% is a draw. Intervals are bootstrapped over images; that of the decided images is Wilson's, and the sign "
-    "test is over images.",
+    "50% is a draw. Intervals are bootstrapped over images and raters. That of the decided images is Wilson's, and the "
+    "sign test is over images: both take the raters as given, and speak of these raters and other images, not of other "
+    "raters.",
     "scores": "Marks are from 1 to 5. A z-score is a mark less its rater's mean, over its rater's standard deviation. "
-    "Intervals are bootstrapped over images.",
+    "Intervals are bootstrapped over images and raters.",
     "best-worst": "How often a picture was the best, and the worst, of those shown. Intervals are bootstrapped over "
-    "images.",
+    "images and raters.",
 }
 
 
@@ -77,7 +78,7 @@ def to_markdown(summary: dict) -> str:
                 [_rater(row) for row in summary["raters"]],
             ),
             "",
-            *_remarks(study, answers),
+            *_remarks(study, answers, raters_left_out(summary["raters"])),
         ]
     )
 
@@ -90,16 +91,22 @@ def _results(rows: Sequence[dict], columns: dict[str, str]) -> list[str]:
 
 
 def _few(rows: Sequence[dict]) -> list[str]:
-    """What must be said where a figure is of few images."""
+    """What must be said where a figure is of few images, or of few raters."""
     figures = [value for row in rows for name, value in row.items() if isinstance(value, dict) and name != "preferred"]
-    fewest = min(figure["n"] for figure in figures)
-    if fewest >= FEW:
-        return []
-    return [
-        "",
-        f"Some figures are of {fewest} images. Below {FEW} a bootstrapped interval is too short, and it has no width "
-        "where all images say the same.",
-    ]
+    images, raters = min(figure["n"] for figure in figures), min(row["raters"] for row in rows)
+    said = []
+    if images < FEW:
+        said.append(
+            f"Some figures are of {images} images. Below {FEW} a bootstrapped interval is too short, and it has no "
+            "width where all images say the same."
+        )
+    if raters == 1:
+        said.append("Some figures are of one rater. Their intervals resample images alone: others may judge otherwise.")
+    elif raters < FEW:
+        said.append(
+            f"Some figures are of {raters} raters. Below {FEW} a bootstrapped interval is too short where these differ."
+        )
+    return [line for sentence in said for line in ("", sentence)]
 
 
 def _cell(name: str, value) -> str:
@@ -125,8 +132,20 @@ def _rater(row: dict) -> list[str]:
     return [row["rater"], str(row["answers"]), checks, seconds, "left out" if row["left_out"] else ""]
 
 
-def _remarks(study: dict, answers: dict) -> list[str]:
-    lines = [f"{answers['changed']} answers were changed by their raters; the last one counts."]
+def raters_left_out(raters: Sequence[dict]) -> list[str]:
+    """A line on each rater of a summary who is left out, and why."""
+    return [f"Rater {row['rater']} is left out, who {_why(row)}." for row in raters if row["left_out"]]
+
+
+def _why(row: dict) -> str:
+    if not row["checks"]:
+        return "answered no attention check"
+    return f"passed {row['checks_passed']} of {row['checks']} attention checks"
+
+
+def _remarks(study: dict, answers: dict, raters: Sequence[str]) -> list[str]:
+    lines = [f"{answers['changed']} answers were changed by their raters; the last one counts.", *study["remarks"]]
+    lines += raters
     lines += [f"Left out: {count} lines, {reason}." for reason, count in answers["left_out"].items()]
     lines += [f"Case {case} was not shown: {reason}." for case, reason in study["cases_left_out"].items()]
     if answers["left_side"]:

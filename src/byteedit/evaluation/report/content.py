@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from byteedit.evaluation.figures import plain
+from byteedit.evaluation.human.tables import raters_left_out
 from byteedit.evaluation.report import published
 from byteedit.evaluation.report.reading import Entry, Run, told_apart
 from byteedit.evaluation.report.tables import (
@@ -85,8 +86,14 @@ def gather(
         votes=comparisons(runs, ours, by) + [row for study in studies for row in votes_of_study(study)],
         ablations=win_rates_of(runs, ablations, by),
         picks=[row for study in studies for row in picks_of_study(study)],
-        left_out=[line for study in studies for line in unplaced(study)] + list(_without_score(runs, by)),
+        left_out=[line for study in studies for line in _of_study(study)] + list(_without_score(runs, by)),
     )
+
+
+def _of_study(study: dict) -> Iterator[str]:
+    """A line on each rater of a study who is left out, and on its marks that have no place."""
+    yield from (f"{study['study']['folder']}: {line}" for line in raters_left_out(study["raters"]))
+    yield from unplaced(study)
 
 
 def _without_score(runs: Sequence[Run], by: str | None) -> Iterator[str]:

@@ -16,8 +16,8 @@ NOTES = {
     "experts', on pictures of their own, and stand here for the form.",
     "scores": "Means or rates with 95% intervals. The paper does not say which models its scores are by.",
     "votes": "G, S, B: cases in which the first is better, as good, worse. Superiority is (G+S)/(S+B), 100% is a draw; "
-    "the win rate (G+S)/(G+2S+B), 50% is a draw; p is the sign test's. By the judge, better is what is better on more "
-    "axes than it is worse on.",
+    "the win rate (G+S)/(G+2S+B), 50% is a draw; p is the sign test's, over cases, and takes people as given. By the "
+    "judge, better is what is better on more axes than it is worse on.",
     "ablations": "Win rates, (G+S)/(G+2S+B), with 95% intervals; 50% is a draw.",
     "picks": "How often people found a system's answer the best, and the worst, of those shown, with 95% intervals.",
 }

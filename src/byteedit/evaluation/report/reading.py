@@ -171,10 +171,10 @@ def read_studies(folders: Sequence[Path], min_attention: float = 0.0) -> list[di
     """Studies as `human.summary` summarises them, each under a name of its own.
 
     Args:
-        min_attention: raters who pass a smaller share of their attention checks are left out.
+        min_attention: as for `summarise`.
 
     Raises:
-        ValueError: a folder is no study, or has no answers that count.
+        ValueError: a folder is no study, has no answers that count, or no attention checks for `min_attention`.
     """
     summaries = [summarise(open_study(folder), min_attention) for folder in folders]
     return [
