@@ -94,6 +94,13 @@ def test_questions_are_dealt_out_evenly(raters, votes):
     assert max(edits) - min(edits) <= 2
 
 
+def test_each_rater_is_asked_in_an_order_of_their_own():
+    questions = [question(n) for n in range(8)]
+    ann, bob = deal(questions, 2, 2, np.random.default_rng(0))
+    assert sorted(ann) == sorted(bob) == [one.id for one in questions]
+    assert len({ann, bob, tuple(sorted(ann))}) == 3
+
+
 def test_checks_are_spread_over_a_raters_questions():
     questions = [question(n) for n in range(90)] + [question(n, damaged=1) for n in (97, 98, 99)]
     [hand] = deal(questions, 1, 1, np.random.default_rng(3))
