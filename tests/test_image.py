@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from byteedit.image import Picture, Window, paste, resize, to_pil, to_tensor, window
-from byteedit.pipeline.canvas import lay_out
+from byteedit.pipeline.canvas import lay_out, see_mask
 from byteedit.reading import picture_from_pil, read_pictures
 
 
@@ -139,3 +139,12 @@ def test_a_decode_in_half_precision_is_pasted_as_well(covered):
         np.asarray(canvas.finish(made, True, 8, rounded=True)[0]).astype(int) for made in (decoded, decoded.half())
     )
     assert np.abs(whole - half).max() <= 1
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_a_thin_stroke_is_not_lost_where_the_model_works_at_a_smaller_size(across):
+    mask = np.zeros((256, 256), np.uint8)
+    mask[101] = 255
+    mask = mask.T if across else mask
+    seen = see_mask(mask, Window(0, 0, 256, 256), (64, 64), composite=True)[0, 0]
+    assert seen.sum() == 64 and (seen[:, 25] if across else seen[25]).all()

@@ -146,6 +146,14 @@ def test_a_model_that_is_moved_for_each_call_says_where_it_runs(parts):
     assert pipe._execution_device == torch.device("meta")
 
 
+def test_a_model_that_is_moved_for_each_call_is_taken_back_after_it(pipe, scene):
+    """diffusers takes all parts back and hangs its hooks anew."""
+    pipe.enable_model_cpu_offload(device="cpu")
+    hook = pipe.vae._hf_hook
+    run(pipe, scene())
+    assert pipe.vae._hf_hook is not hook
+
+
 @pytest.mark.parametrize("elsewhere", [(), ("unet",)])
 def test_the_device_is_that_of_diffusers(parts, elsewhere):
     pipe = ByteEditInpaintPipeline(**parts())
@@ -225,3 +233,11 @@ def test_skipped_layers_follow_the_strength_of_loras(pipe):
     assert not torch.allclose(full, plain, atol=1e-3)
     torch.testing.assert_close(none, plain)
     torch.testing.assert_close(pipe._skip_layers(["a red boat"]), full)
+
+
+def test_the_strength_of_loras_reaches_the_text_encoder(pipe, scene):
+    plain = run(pipe, scene())
+    inject_adapter_in_model(LoraConfig(target_modules=["q_proj"], init_lora_weights=False), pipe.text_encoder)
+    full, none = (run(pipe, scene(), cross_attention_kwargs={"scale": scale}) for scale in (1.0, 0.0))
+    assert not torch.allclose(full, plain, atol=1e-4)
+    torch.testing.assert_close(none, plain)

@@ -1,12 +1,11 @@
 """PNG records: written, read, and held against the files that they name."""
 
 import json
-import os
 
 import pytest
 from PIL import Image
 
-from byteedit.files import sha256, write_atomically
+from byteedit.files import sha256
 from byteedit.provenance import Record, encode_png, find_inputs, read_record
 
 
@@ -69,23 +68,3 @@ def test_a_missing_input_is_named(tmp_path, record):
     (tmp_path / "in.png").unlink()
     with pytest.raises(ValueError, match=r"was made from .*in\.png, which is not there"):
         find_inputs(record, tmp_path / "out.png")
-
-
-def test_writing_replaces_the_file_whole(tmp_path):
-    write_atomically(tmp_path / "new" / "x.bin", b"one")
-    write_atomically(tmp_path / "new" / "x.bin", b"two")
-    assert (tmp_path / "new" / "x.bin").read_bytes() == b"two"
-    assert os.listdir(tmp_path / "new") == ["x.bin"]
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    write_atomically(tmp_path / "x.bin", b"one")
-
-    def fail(*_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(tmp_path / "x.bin", b"two")
-    assert (tmp_path / "x.bin").read_bytes() == b"one"
-    assert os.listdir(tmp_path) == ["x.bin"]

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -174,6 +175,13 @@ def test_a_question_of_another_rater_and_a_strange_id_are_refused(tmp_path):
     for strange in ("", "a b", "x" * 65, "ü", 7):
         with pytest.raises(ValueError, match="expected 1 to 64 letters, digits, - or _"):
             ann.record(strange, ann.questions[0].id, LEFT)
+
+
+def test_an_answer_is_on_the_disk_when_it_is_said_to_be(study, monkeypatch):
+    ann, synced = join(study, "Ann"), []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    assert ann.record(number(0), ann.questions[0].id, LEFT)
+    assert ann.file.stat().st_size in synced
 
 
 def test_a_torn_line_is_survived_and_its_question_asked_again(study):

@@ -19,7 +19,7 @@ from byteedit.training.loop import begin
 from byteedit.training.reward import Coherence, fit
 from byteedit.training.run import open_splits
 from toy_rewards import aesthetic_rows, coherence, coherence_rows, settings_for
-from toy_training import FORKS, fresh, group  # noqa: F401
+from toy_training import FORKS, fresh, group, lines  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +104,14 @@ def test_held_out_pictures_are_never_mirrored(tmp_path):
             losses.append(stage.measure(*stage.scores(model, batch))["loss"])
     assert measures["loss"] == pytest.approx(losses[0], abs=1e-6)
     assert abs(losses[1] - losses[0]) > 1e-5
+
+
+def test_held_out_pictures_are_cut_alike_each_time(tmp_path):
+    settings = settings_for(tmp_path, "coherence", steps=3, validate_every=1, crop=16, lr=1e-12)  # moves no weight
+    rows, unseen = coherence_rows(8, size=32), coherence_rows(8, seed=1, size=32)
+    measures = fit(begin(settings, cpu=True), coherence(), rows, unseen, settings)
+    told = [line["validation/loss"] for line in lines(settings, "validation/loss") if line]
+    assert len(told) == 3 and told == pytest.approx([measures["loss"]] * 3, rel=1e-6)
 
 
 def check(data, output, environment):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from datasets import concatenate_datasets
 from PIL import Image
+from safetensors.torch import load_file
 
 from byteedit.files import png
 from byteedit.rewards import PreferenceReward
@@ -19,6 +20,14 @@ from toy_rewards import aesthetic_rows, alignment_rows, coherence, coherence_row
 from toy_training import FORKS, fresh, group, lines  # noqa: F401
 
 CASES = [("aesthetic", aesthetic_rows), ("alignment", alignment_rows), ("coherence", coherence_rows)]
+
+
+def scores_of(model, reward, pairs):
+    """The scores of all pairs as they are, of chosen and rejected together."""
+    stage = Preference(reward, model)
+    batch = torch.utils.data.default_collate([stage.prepare(row, np.random.default_rng(0)) for row in pairs])
+    with torch.no_grad():
+        return torch.cat(stage.scores(model, batch))
 
 
 @pytest.mark.parametrize(("reward", "rows"), CASES, ids=[name for name, _ in CASES])
@@ -34,11 +43,7 @@ def test_a_tiny_reward_learns_and_is_written(tokenizer, tmp_path, reward, rows):
     opened = type(model).from_pretrained(folder)
     assert (folder / "model.safetensors").stat().st_size < 2 * model.num_parameters() + 20_000
     if reward != "coherence":
-        pairs = rows(32)
-        stage = Preference(reward, opened)
-        batch = torch.utils.data.default_collate([stage.prepare(row, np.random.default_rng(0)) for row in pairs])
-        with torch.no_grad():
-            scores = torch.cat(stage.scores(opened, batch))
+        scores = scores_of(opened, reward, rows(32))
         assert scores.mean().item() == pytest.approx(0, abs=0.02)
         assert scores.std().item() == pytest.approx(1, abs=0.02)
     describe_reward(accelerator, settings, opened, unseen, measures)
@@ -94,9 +99,28 @@ def test_a_published_score_is_standardised_anew(tokenizer, tmp_path):
     assert 0 < config.score_std < 7
 
 
+def test_a_score_is_standardised_on_pictures_as_they_are(tokenizer, tmp_path):
+    settings, rows = settings_for(tmp_path, "aesthetic", steps=2, tint=0.5), aesthetic_rows(16)
+    fit(begin(settings, cpu=True), preference(tokenizer), rows, aesthetic_rows(8, seed=1), settings)
+    scores = scores_of(PreferenceReward.from_pretrained(tmp_path / "reward"), "aesthetic", rows)
+    assert scores.mean().item() == pytest.approx(0, abs=1e-3)
+    assert scores.std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_weights_that_are_kept_are_written_and_measured(tokenizer, tmp_path):
+    settings = settings_for(tmp_path, "aesthetic", steps=6, ema_decay=0.9)
+    measures = fit(begin(settings, cpu=True), preference(tokenizer), aesthetic_rows(16), aesthetic_rows(8), settings)
+    means = load_file(tmp_path / "checkpoints" / "step-00000006" / "means.safetensors")
+    written = PreferenceReward.from_pretrained(tmp_path / "reward").state_dict()
+    assert all(torch.equal(written[name.removeprefix("aesthetic/")], value) for name, value in means.items())
+    (told,) = [line for line in lines(settings, "validation/loss") if line]
+    assert measures["loss"] == pytest.approx(told["validation/loss"], rel=1e-4)
+
+
 @pytest.mark.parametrize(("reward", "rows"), CASES, ids=[name for name, _ in CASES])
 def test_the_loss_that_is_told_in_the_end_is_that_of_the_log(tokenizer, tmp_path, reward, rows):
-    model = coherence() if reward == "coherence" else preference(tokenizer)
+    """Neither knows the dropout of training."""
+    model = coherence() if reward == "coherence" else preference(tokenizer, mlp_widths=[8, 8], mlp_dropout=0.5)
     settings = settings_for(tmp_path, reward, steps=10)
     measures = fit(begin(settings, cpu=True), model, rows(16), rows(8, seed=1), settings)
     (told,) = [loss for loss in lines(settings, "validation/loss") if loss]

@@ -128,6 +128,14 @@ def test_the_pixel_auc_is_the_share_of_pairs_in_order():
     assert Coherence(coherence()).measure(logits, real)["pixel_auc"] == pytest.approx(slow)
 
 
+def test_a_large_picture_gives_pixels_from_all_over_it_to_the_auc():
+    real = (torch.arange(128 * 160).view(1, 1, 128, 160) % 7 < 3).float()
+    batch = {"image": torch.zeros(1, 3, 128, 160), "real": real}
+    logits, labels = Coherence(coherence()).scores(lambda image: real - 0.5, batch)
+    assert torch.equal(labels, real[..., ::3, ::3].flatten(1))
+    assert torch.equal(logits, labels - 0.5)
+
+
 def test_a_share_of_the_layers_is_fixed(tokenizer):
     model = preference(tokenizer)
     freeze(model, 0.7)

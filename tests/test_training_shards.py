@@ -29,6 +29,11 @@ def test_an_epoch_without_rows_is_passed_over():
     assert without == 12
 
 
+def test_what_is_drawn_for_rows_differs_between_processes():
+    drawn = [next(streamed([range(9)], process=n, processes=2, seed=1).stream(0, 1))["drawn"].item() for n in (0, 1)]
+    assert drawn[0] != drawn[1]
+
+
 def test_data_without_rows_stop_after_several_epochs():
     read = []
 

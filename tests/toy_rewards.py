@@ -21,7 +21,8 @@ COLOURS = {"red": (220, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 220), 
 def preference(tokenizer, **config) -> PreferenceReward:
     torch.manual_seed(0)
     text = TEXT | {"vocab_size": len(tokenizer)}
-    return PreferenceReward(PreferenceRewardConfig(vision_config=VISION, text_config=text, **MLP, **config), tokenizer)
+    config = {"vision_config": VISION, "text_config": text} | MLP | config
+    return PreferenceReward(PreferenceRewardConfig(**config), tokenizer)
 
 
 def coherence() -> CoherenceReward:
