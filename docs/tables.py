@@ -75,24 +75,31 @@ MEANINGS = {
     "judge.unextended_right": ("... an outpainting without the thing", "{:.1%}"),
     "judge.unerased_found": ("Judge finds something: pictures not erased", "{:.1%}"),
     "judge.erased_found": ("Judge finds something, wrongly: truly erased pictures", "{:.1%}"),
-    "aesthetic.pair_accuracy": ("Aesthetic: of two answers, the better one told", "{:.1%}"),
+    "aesthetic.pair_accuracy": ("Aesthetic: of the best and worst answer, 0.3 marks apart, the better told", "{:.1%}"),
     "aesthetic.pair_accuracy.editing": ("... of edits", "{:.1%}"),
     "aesthetic.pair_accuracy.erasing": ("... of erasures", "{:.1%}"),
     "aesthetic.pair_accuracy.outpainting": ("... of outpaintings", "{:.1%}"),
+    "aesthetic.pair_accuracy.held_out": ("... asked for combinations never trained on", "{:.1%}"),
     "aesthetic.pair_accuracy.jpeg75": ("... as JPEG of quality 75", "{:.1%}"),
     "aesthetic.pair_accuracy.three_quarters": ("... at three quarters of the size", "{:.1%}"),
     "aesthetic.pair_accuracy.double": ("... at double the size", "{:.1%}"),
-    "aesthetic.calibration_error": ("... how far stated certainty is from how often it is right", "{:.3f}"),
+    "aesthetic.pair_accuracy.every_two": ("Of every two answers to a case, however near, the better told", "{:.1%}"),
+    "aesthetic.calibration_error": ("Calibration error of best and worst", "{:.3f}"),
+    "aesthetic.calibration_error.by_chance": ("... what perfect calibration would show by chance", "{:.3f}"),
+    "aesthetic.overconfidence": ("... mean certainty less share told", "{:+.3f}"),
     "alignment.pair_accuracy": ("Alignment: of two captions, the one that fits told", "{:.1%}"),
     "alignment.pair_accuracy.kind": ("... another kind", "{:.1%}"),
     "alignment.pair_accuracy.colour": ("... another colour", "{:.1%}"),
     "alignment.pair_accuracy.size": ("... another size", "{:.1%}"),
     "alignment.pair_accuracy.place": ("... another place", "{:.1%}"),
     "alignment.pair_accuracy.poor": ("... a poor caption", "{:.1%}"),
+    "alignment.pair_accuracy.new": ("... a fitting caption that no training pair has", "{:.1%}"),
     "alignment.pair_accuracy.jpeg75": ("... as JPEG of quality 75", "{:.1%}"),
     "alignment.pair_accuracy.three_quarters": ("... at three quarters of the size", "{:.1%}"),
     "alignment.pair_accuracy.double": ("... at double the size", "{:.1%}"),
-    "alignment.calibration_error": ("... how far stated certainty is from how often it is right", "{:.3f}"),
+    "alignment.calibration_error": ("Calibration error", "{:.3f}"),
+    "alignment.calibration_error.by_chance": ("... what perfect calibration would show by chance", "{:.3f}"),
+    "alignment.overconfidence": ("... mean certainty less share told", "{:+.3f}"),
     "coherence.pixel_auc": ("Coherence: real against generated pixels, area under the curve", "{:.3f}"),
     "coherence.pixel_auc.editing": ("... in edits", "{:.3f}"),
     "coherence.pixel_auc.erasing": ("... in erasures", "{:.3f}"),
@@ -183,8 +190,8 @@ def grid(prefix: str, results: dict[str, dict]) -> str:
     for key, result in in_order(chosen):
         name, rest = pattern.fullmatch(key).groups()
         words, form = meaning(key, rest)
-        value, low, high = (form.format(result[end]) for end in ("value", "low", "high"))
-        cells.setdefault(words, {})[name] = f"{value} ({low} to {high})" if result["low"] < result["high"] else value
+        interval = f" ({within(form, result)})" if result["low"] != result["high"] else ""
+        cells.setdefault(words, {})[name] = form.format(result["value"]) + interval
     names = dict.fromkeys(pattern.fullmatch(key)[1] for key in chosen)
     lines = ["| | " + " | ".join(cells) + " |", "|---" * (len(cells) + 1) + "|"]
     for name in sorted(names, key=lambda name: name.startswith(BASELINES)):
@@ -226,9 +233,13 @@ def known_end(key: str) -> str | None:
 def row(key: str, rest: str, result: dict) -> str:
     """One line of a table."""
     words, form = meaning(key, rest)
+    return f"| {words} | {form.format(result['value'])} | {within(form, result)} | {result['n']} |"
+
+
+def within(form: str, result: dict) -> str:
+    """A result's interval in words; empty where there is none."""
     low, high = result["low"], result["high"]
-    interval = "" if low is None or high is None else f"{form.format(low)} to {form.format(high)}"
-    return f"| {words} | {form.format(result['value'])} | {interval} | {result['n']} |"
+    return "" if low is None or high is None else f"{form.format(low)} to {form.format(high)}"
 
 
 def source(results: dict[str, dict]) -> str:
