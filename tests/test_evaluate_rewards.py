@@ -117,9 +117,11 @@ def test_every_two_answers_count_and_a_case_s_stay_together(script):
     rows = [asked | {"candidates": [1, 2, 3], "marks": [1.0, 2.0, 2.01]}]  # three pairs, all told
     rows += [asked | {"candidates": [1, 2, 3], "marks": [3.0, 3.0, 2.0]}]  # two pairs, none told
     rows += [asked | {"candidates": [1, 2, 3], "marks": [2.0, 2.0, 2.0]}]  # nothing to tell
-    figure = script.every_two(Brightness(), rows)
+    found = script.every_two(Brightness(), rows)
+    figure, apart = found["pair_accuracy.every_two"], found["pair_accuracy.every_two_apart"]
     assert (figure.value, figure.n) == (0.6, 2)
     assert (figure.low, figure.high) == (0, 1)
+    assert (apart.value, apart.n) == (0.5, 2)  # without 2.01 against 2
 
 
 def test_rows_of_held_out_combinations_are_found(script, monkeypatch):

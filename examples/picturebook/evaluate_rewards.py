@@ -31,6 +31,7 @@ from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Schema, S
 from byteedit.data.public_sets import beaten
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import RESAMPLES, Figure, mean, plain, rate, ratio
+from byteedit.evaluation.marks import TIE
 from byteedit.evaluation.picturebench import cases
 from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, SIZES
 from byteedit.rewards import CoherenceReward, PreferenceReward
@@ -131,18 +132,23 @@ def miscalibration(certainty: np.ndarray, right: np.ndarray, bins: int = 10) -> 
     return float(np.abs(np.bincount(place, certainty - right)).sum() / len(certainty))
 
 
-def every_two(model: PreferenceReward, rows: Iterable[dict]) -> Figure:
-    """Of all pairs of answers to a case with different marks, however near, those told apart.
+def every_two(model: PreferenceReward, rows: Iterable[dict]) -> dict[str, Figure]:
+    """Of all pairs of answers to a case with different marks, those told apart: however near, and if `TIE` apart.
 
-    Pairs of a case share its answers, so the interval is of cases drawn anew.
+    Pairs of a case share its answers, so the intervals are of cases drawn anew.
     """
-    told, pairs = [], []
-    for row in rows:
-        scores = model.score(row["candidates"], [row["prompt"]] * len(row["candidates"]))
-        if better := beaten(row["marks"]):
-            told.append(sum(scores[one] > scores[other] for one, other in better))
-            pairs.append(len(better))
-    return ratio(told, pairs)
+    judged = [(row["marks"], model.score(row["candidates"], [row["prompt"]] * len(row["candidates"]))) for row in rows]
+    return {"pair_accuracy.every_two": told(judged), "pair_accuracy.every_two_apart": told(judged, TIE)}
+
+
+def told(judged: Iterable[tuple[list[float], list[float]]], tie: float = 0.0) -> Figure:
+    """Of the pairs in each case's (marks, scores) that are marked at least `tie` apart, those told."""
+    right, pairs = [], []
+    for marks, scores in judged:
+        if apart := [(one, other) for one, other in beaten(marks) if marks[one] - marks[other] >= tie]:
+            right.append(sum(scores[one] > scores[other] for one, other in apart))
+            pairs.append(len(apart))
+    return ratio(right, pairs)
 
 
 def fault(row: dict) -> str:
@@ -207,7 +213,7 @@ def measure_aesthetic(model: PreferenceReward, settings: Settings):
     pairs = [(row[side], row["prompt"]) for row in judged for side in ("chosen", "rejected")]
     groups = named([row["task"] for row in judged]) | {"held_out": held_out(judged)}
     found = preference(model, judged, groups, pictures=True)
-    return found | {"pair_accuracy.every_two": every_two(model, answered(settings.data / "answers" / "test"))}, pairs
+    return found | every_two(model, answered(settings.data / "answers" / "test")), pairs
 
 
 def held_out(judged: list[dict]) -> np.ndarray:  # (len(judged),) bool
