@@ -1,7 +1,7 @@
 """Every measured figure of the project, in `docs/results.json`, from which the tables in README and docs are generated.
 
-`{key: {value, low, high, n, command, commit}}`; `low` and `high` bound the value's interval, `n` counts what it was
-measured on.
+`{key: {value, low, high, n, command, commit}}`; `low` and `high` bound the value's interval, null where there is none;
+`n` counts what it was measured on.
 """
 
 import json
@@ -23,16 +23,19 @@ def pair_key(first: str, second: str) -> str:
     return f"winrate.{PAIRS.get(pair, pair)}"
 
 
-def record(key: str, value: float, low: float, high: float, n: int, command: str, path: Path = RESULTS) -> None:
+def record(
+    key: str, value: float, low: float | None, high: float | None, n: int, command: str, path: Path = RESULTS
+) -> None:
     """Keep one figure, sorted among the others, with the commit that it was measured at.
 
-    Raises ValueError for what is no figure: NaN, infinity, an interval that does not hold the value, no cases.
+    Raises ValueError for what is no figure: NaN, infinity, half an interval or one without the value, no cases.
     """
-    if not all(math.isfinite(number) for number in (value, low, high)):
+    bounds = () if low is None and high is None else (low, high)
+    if not all(number is not None and math.isfinite(number) for number in (value, *bounds)):
         raise ValueError(
             f"{key} is {value} in [{low}, {high}]; only finite figures are kept: look for what went wrong."
         )
-    if not low <= value <= high or n < 1:
+    if (bounds and not low <= value <= high) or n < 1:
         raise ValueError(
             f"{key} is {value} in [{low}, {high}] of {n}; give an interval around the value, and n above 0."
         )

@@ -92,10 +92,15 @@ def test_a_grid_has_a_row_for_each_name(tables):
     assert "| no skip | 81.2% (75.0% to 86.0%) |  |" in page
 
 
+def test_a_grid_shows_no_interval_where_there_is_none(tables):
+    page = tables.grid("p", {"p.full.x": RESULT | {"low": None, "high": None}, "p.none.x": RESULT | {"low": 0.8125}})
+    assert "| full | 0.8125 |" in page and "| none | 0.8125 (0.8125 to 0.86) |" in page
+
+
 def test_a_grid_s_name_may_stand_in_the_middle(tables):
     marks = {f"table1.{name}.coherence": RESULT for name in ("bld.editing", "ours.editing", "ours.erasing")}
     page = tables.grid("table1.*.editing", marks | {"table1.ours.editing.seam": RESULT})
-    assert "| | seam contrast, 1 = none | coherence |\n" in page
+    assert "| | seam, in levels of 255, 0 = none | coherence |\n" in page
     assert "| ours | 0.81 (0.75 to 0.86) | 0.81 (0.75 to 0.86) |\n| bld |  | 0.81 (0.75 to 0.86) |\n" in page
     won = tables.grid("winrate.*.editing", {"winrate.a-vs-b.editing.structure_aesthetics": RESULT})
     assert "| | Editing: structure and aesthetics |" in won and "| a-vs-b | 81.2% (75.0% to 86.0%) |" in won

@@ -75,19 +75,61 @@ def test_miscalibration_is_the_mean_gap_between_certainty_and_truth(script):
     for low in np.arange(0.5, 1, 0.05):
         inside = (certainty >= low) & (certainty < low + 0.05)
         gap += abs(certainty[inside].sum() - right[inside].sum()) / 300
-    figure = script.miscalibration(margin)
+    figure = script.calibration(margin)["calibration_error"]
     assert figure.value == pytest.approx(gap, abs=1e-9) and figure.n == 300
+    assert np.isnan([figure.low, figure.high]).all()
 
 
-def test_the_interval_of_miscalibration_is_of_pairs_drawn_anew(script):
+def test_the_interval_of_overconfidence_is_of_pairs_drawn_anew(script):
     """Of pairs of one certainty, the gap is as unsure as the share of right ones: binomial."""
     margin = np.where(np.arange(400) < 240, 2.0, -2.0)  # right: 0.6
     certainty = 1 / (1 + np.exp(-2.0))
-    figure = script.miscalibration(margin)
+    figure = script.calibration(margin)["overconfidence"]
     assert figure.value == pytest.approx(certainty - 0.6)
     half = 1.96 * np.sqrt(0.6 * 0.4 / 400)
     assert figure.low == pytest.approx(certainty - 0.6 - half, abs=0.006)
     assert figure.high == pytest.approx(certainty - 0.6 + half, abs=0.006)
+    timid = script.calibration(np.where(np.arange(400) < 390, 2.0, -2.0))["overconfidence"]
+    assert timid.high < 0
+
+
+def test_perfect_certainty_shows_what_chance_makes(script):
+    """Pairs of one certainty p: E|p - k/n|, which the normal distribution gives."""
+    rng, certainty, n = default_rng(0), 1 / (1 + np.exp(-2.0)), 120
+    margin = np.where(rng.random(n) < certainty, 2.0, -2.0)
+    found = script.calibration(margin)["calibration_error.by_chance"]
+    spread = np.sqrt(certainty * (1 - certainty) / n)
+    assert found.value == pytest.approx(spread * np.sqrt(2 / np.pi), rel=0.05)
+    assert found.high == pytest.approx(2.24 * spread, rel=0.1)  # the half normal distribution's 97.5 % quantile
+    assert script.calibration(-margin)["calibration_error.by_chance"] == found  # whatever was right
+
+
+class Brightness:
+    """A reward of pictures: how bright the first pixel is."""
+
+    def score(self, images, prompts):
+        assert set(prompts) == {"a boat"}
+        return [float(image) for image in images]
+
+
+def test_every_two_answers_count_and_a_case_s_stay_together(script):
+    asked = {"prompt": "a boat"}
+    rows = [asked | {"candidates": [1, 2, 3], "marks": [1.0, 2.0, 2.01]}]  # three pairs, all told
+    rows += [asked | {"candidates": [1, 2, 3], "marks": [3.0, 3.0, 2.0]}]  # two pairs, none told
+    rows += [asked | {"candidates": [1, 2, 3], "marks": [2.0, 2.0, 2.0]}]  # nothing to tell
+    found = script.every_two(Brightness(), rows)
+    figure, apart = found["pair_accuracy.every_two"], found["pair_accuracy.every_two_apart"]
+    assert (figure.value, figure.n) == (0.6, 2)
+    assert (figure.low, figure.high) == (0, 1)
+    assert (apart.value, apart.n) == (0.5, 2)  # without 2.01 against 2
+
+
+def test_rows_of_held_out_combinations_are_found(script, monkeypatch):
+    monkeypatch.setattr(script, "COUNTS", {"test": (2, 2, 2)})
+    asked = [case for task in script.TASKS for case in script.cases(task, "test", 2)]
+    judged = [{"prompt": case.prompt or "", "mask": Image.fromarray(case.mask)} for case in asked]
+    assert script.held_out(judged).tolist() == [bool(case.prompt) and case.held_out for case in asked]
+    assert 0 < script.held_out(judged).sum() < len(judged)
 
 
 def test_the_answers_to_a_case_are_drawn_together(script):

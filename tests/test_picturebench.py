@@ -145,6 +145,16 @@ def test_a_patch_of_another_brightness_shows_as_a_seam():
     assert border_contrast(brighter, case.mask) > 3 * border_contrast(case.picture, case.mask)
 
 
+def test_an_edge_that_is_missing_makes_up_for_no_seam():
+    """Of 20 borders that are faint in truth, each with a seam of 2 levels, and one that lies on an edge."""
+    faint, edge = {"task": "erasing", "psnr": 30.0, "no_object": True, "seam": 3.0, "seam_true": 1.0}, 100.0
+    scores = [*[faint] * 20, faint | {"seam": edge, "seam_true": edge}]
+    seams = [summarise([*scores[:-1], scores[-1] | {"seam": seam}])["erasing.seam"] for seam in (edge, 0.0)]
+    assert seams[0] == seams[1]  # whether the edge is there or not
+    assert seams[0].value == pytest.approx(40 / 21)
+    assert seams[0].low > 1.5 and seams[0].high <= 2
+
+
 def test_intervals():
     wilson = rate([True] * 8 + [False] * 2)
     assert (wilson.value, wilson.n) == (0.8, 10)
@@ -180,9 +190,9 @@ def test_figures_keep_the_tasks_and_the_held_out_apart():
         "outpainting.found": 1.0,
         "erasing.psnr": 30.0,
         "outpainting.psnr": 20.0,
-        "editing.seam": 1.5,
-        "erasing.seam": 1.0,
-        "outpainting.seam": 0.5,
+        "editing.seam": 1.0,
+        "erasing.seam": 0.0,
+        "outpainting.seam": 0.0,
     }
 
 

@@ -37,7 +37,7 @@ def worded(tmp_path):
     """A run of two systems with scores of words."""
     scores = {"ours": (0.3, 0.2, 0.1), "theirs": (0.2, 0.2, 0.2)}
     lines = {
-        s: [{"clip.full": v, "clip100.full": 100 * v, "seam": v, "seam_true": 1} for v in of]
+        s: [{"clip.full": v, "clip100.full": 100 * v, "seam": v, "seam_true": 0} for v in of]
         for s, of in scores.items()
     }
     return write_run(tmp_path / "words", lines)
@@ -54,7 +54,7 @@ def test_marks_fill_table_1_beside_the_papers(judged):
 
 def test_scores_fill_table_2_beside_the_papers(worded):
     grid, users = score_grids(gather([read_run(worded)]))
-    assert [column.words for column in grid.columns] == ["seam contrast, 1 = none", "CLIPScore, full prompt"]
+    assert [column.words for column in grid.columns] == ["seam, in levels of 255, 0 = none", "CLIPScore, full prompt"]
     assert [line.label for line in grid.lines] == ["ours", "theirs", "DiffEdit", "BLD", "EMILIE", "ByteEdit"]
     assert grid.lines[0].cells[1].value == pytest.approx(0.2)
     assert grid.lines[-1].cells == [None, 0.329]
@@ -80,6 +80,13 @@ def test_comparisons_by_a_score_know_which_way_is_better(worded):
     entry = run.entries[0]
     assert [(one.case, one.best) for one in extremes(entry, "seam", 1)] == [(NAMES[2], True), (NAMES[0], False)]
     assert [one.case for one in extremes(entry, "clip.full", 2)] == list(NAMES)
+
+
+def test_less_than_the_true_contrast_is_no_better_a_seam(tmp_path):
+    lines = {"ours": [3.0, 0.0, 1.0], "theirs": [2.0, 2.0, 2.0]}
+    scores = {system: [{"seam": seam, "seam_true": 2.0} for seam in seams] for system, seams in lines.items()}
+    [row] = gather([read_run(write_run(tmp_path / "seams", scores))], by="seam").votes
+    assert (row["good"], row["same"], row["bad"]) == (0, 2, 1)
 
 
 def test_several_runs_are_one_report(judged, worded):

@@ -39,6 +39,12 @@ def test_record(record, path):
     assert [file.name for file in path.parent.glob("results*")] == ["results.json"]
 
 
+def test_a_figure_may_have_no_interval(record, path):
+    record("key", 1.0, None, None, 3, "python a.py", path)
+    figure = json.loads(path.read_text())["key"]
+    assert (figure["value"], figure["low"], figure["high"], figure["n"]) == (1.0, None, None, 3)
+
+
 def test_a_commit_says_whether_code_differs_from_it(record, path, monkeypatch):
     import results
 
@@ -63,6 +69,9 @@ def test_a_commit_says_whether_code_differs_from_it(record, path, monkeypatch):
         ((1, 0, float("inf"), 1), "only finite"),
         ((2, 0, 1, 1), "around the value"),
         ((1, 0, 2, 0), "n above 0"),
+        ((1, None, 2, 1), "only finite"),
+        ((float("nan"), None, None, 1), "only finite"),
+        ((1, None, None, 0), "n above 0"),
     ],
 )
 def test_no_figure(record, path, figure, words):

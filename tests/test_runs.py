@@ -190,13 +190,13 @@ def test_figures_of_lines():
     lines = [
         line("editing", seam=3.0, seam_true=2.0, right=True, seen="a boat"),
         line("editing", seam=1.0, seam_true=2.0, right=False, seen=None),
-        line("editing", seam=9.0),  # without a right answer, so not in the ratio
+        line("editing", seam=9.0),  # without a right answer, so not in the mean
         line("erasing", seam=4.0, psnr=20.0),
         {"id": "y", "task": "erasing", "scores": {}, "error": "broken"},
     ]
     found = {name: (figure.value, figure.n) for name, figure in summarise(lines).items()}
     assert found == {
-        "editing.seam": (1.0, 2),
+        "editing.seam": (0.5, 2),  # 3 is 1 more than 2, and 1 is not less than none
         "editing.seam_true": (2.0, 2),
         "editing.right": (0.5, 2),
         "erasing.border_contrast": (4.0, 1),

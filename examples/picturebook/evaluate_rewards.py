@@ -2,18 +2,20 @@
 
 Pairs told apart, by task or by what is wrong with the caption; the area under the ROC curve of generated pixels, and
 how many of an untouched picture are taken for such; the same after JPEG compression and after resizing; and how far a
-preference's certainty is from how often it is right. The data are the test split's: pages, colours in places and
-prompts that no reward was trained on. With `--record`, pictures of the best and the worst by each reward go to
-docs/images.
+preference's certainty is from how often it is right. The data are the test split's, of pages that no reward was trained
+on. Its prompts and captions are of the same words as the training's, and many are the same; so what asks for
+combinations, or says captions, that training never shows stands apart. With `--record`, pictures of the best and the
+worst by each reward go to docs/images.
 
     python examples/picturebook/evaluate_rewards.py --rewards .runs/rewards
 """
 
 import io
+import math
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -21,11 +23,16 @@ from typing import Literal
 
 import numpy as np
 import tyro
+from experts import COUNTS, answered
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.metrics import roc_auc_score
 
 from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Schema, Skipped, examples, load
-from byteedit.evaluation.figures import RESAMPLES, Figure, mean, rate, ratio
+from byteedit.data.public_sets import beaten
+from byteedit.evaluation import TASKS
+from byteedit.evaluation.figures import RESAMPLES, Figure, mean, plain, rate, ratio
+from byteedit.evaluation.marks import TIE
+from byteedit.evaluation.picturebench import cases
 from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, SIZES
 from byteedit.rewards import CoherenceReward, PreferenceReward
 from byteedit.rewards.opening import open_reward
@@ -45,7 +52,7 @@ class Settings:
     only: tuple[Literal["aesthetic", "alignment", "coherence"], ...] = ("aesthetic", "alignment", "coherence")
     """Which of them are measured."""
     data: Path = Path(".runs/data")
-    """Folder with the data sets of the same names."""
+    """Folder with the data sets of the same names, and the answers that they were made from."""
     record: bool = False
     """File the figures in docs/results.json, under reward.*, and draw the best and the worst."""
 
@@ -68,8 +75,15 @@ def rows(settings: Settings, name: str, schema: Schema) -> list[dict]:
     return list(examples(load(settings.data / name, schema, Skipped(), split="test"), schema, Skipped()))
 
 
-def preference(model: PreferenceReward, pairs: list[dict], kinds: list[str], pictures: bool) -> dict[str, Figure]:
-    """Pairs told apart: all, of each kind, and after each change; and the calibration error."""
+def preference(
+    model: PreferenceReward, pairs: list[dict], groups: dict[str, np.ndarray], pictures: bool
+) -> dict[str, Figure]:
+    """Pairs told apart: all, those of each group, and after each change; and `calibration`.
+
+    Args:
+        groups: by name, whether each pair belongs to it, (len(pairs),) bool.
+        pictures: a pair is of two pictures for a prompt, else of two captions of a picture.
+    """
 
     def margins(change: Callable = lambda image: image) -> np.ndarray:
         if pictures:
@@ -84,27 +98,57 @@ def preference(model: PreferenceReward, pairs: list[dict], kinds: list[str], pic
 
     margin = margins()
     found = {"pair_accuracy": rate(margin > 0)}
-    found |= {f"pair_accuracy.{kind}": rate(margin[np.array(kinds) == kind] > 0) for kind in sorted(set(kinds))}
+    found |= {f"pair_accuracy.{name}": rate(margin[of] > 0) for name, of in groups.items() if of.any()}
     found |= {f"pair_accuracy.{name}": rate(margins(change) > 0) for name, change in CHANGES.items()}
-    return found | {"calibration_error": miscalibration(margin * model.config.score_std)}
+    return found | calibration(margin * model.config.score_std)
 
 
-def miscalibration(margin: np.ndarray, bins: int = 10) -> Figure:
-    """How far the stated certainty s(|margin|) is from how often it is right: the mean gap of the pairs' bins.
+def named(names: list[str]) -> dict[str, np.ndarray]:
+    """A group of each name, for `preference`: whose name it is, (len(names),) bool."""
+    return {name: np.array(names) == name for name in sorted(set(names))}
 
-    The interval is of pairs drawn anew and measured anew. Gaps have no sign, so chance widens them, there once more: it
-    lies rather high.
+
+def calibration(margin: np.ndarray) -> dict[str, Figure]:
+    """How far the stated certainty s(|margin|) is from how often it is right.
+
+    `calibration_error`: `miscalibration`. Gaps have no sign, so chance makes some where there are none: it has no
+    interval, and `calibration_error.by_chance` is what certainties that are exactly right would show, on average and in
+    95 % of redraws. `overconfidence`: the mean certainty less the share told, negative where it is too unsure.
     """
     certainty, right = 1 / (1 + np.exp(-np.abs(margin))), margin > 0
+    n, rng = len(margin), np.random.default_rng(0)
+    drawn = [miscalibration(certainty, rng.random(n) < certainty) for _ in range(RESAMPLES)]
+    low, value, high = sorted([*np.quantile(drawn, [0.025, 0.975]).tolist(), float(np.mean(drawn))])
+    return {
+        "calibration_error": Figure(value=miscalibration(certainty, right), low=math.nan, high=math.nan, n=n),
+        "calibration_error.by_chance": Figure(value=value, low=low, high=high, n=n),
+        "overconfidence": mean(certainty - right),
+    }
+
+
+def miscalibration(certainty: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
+    """The expected calibration error (ECE): the gap between certainty in [0.5, 1] and share right, over equal bins."""
     place = np.minimum((2 * certainty - 1) * bins, bins - 1).astype(int)
+    return float(np.abs(np.bincount(place, certainty - right)).sum() / len(certainty))
 
-    def gap(some: np.ndarray) -> float:
-        return np.abs(np.bincount(place[some], (certainty - right)[some])).sum() / len(some)
 
-    value, rng = gap(np.arange(len(margin))), np.random.default_rng(0)
-    drawn = [gap(rng.integers(len(margin), size=len(margin))) for _ in range(RESAMPLES)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Figure(value=float(value), low=float(min(low, value)), high=float(max(high, value)), n=len(margin))
+def every_two(model: PreferenceReward, rows: Iterable[dict]) -> dict[str, Figure]:
+    """Of all pairs of answers to a case with different marks, those told apart: however near, and if `TIE` apart.
+
+    Pairs of a case share its answers, so the intervals are of cases drawn anew.
+    """
+    judged = [(row["marks"], model.score(row["candidates"], [row["prompt"]] * len(row["candidates"]))) for row in rows]
+    return {"pair_accuracy.every_two": told(judged), "pair_accuracy.every_two_apart": told(judged, TIE)}
+
+
+def told(judged: Iterable[tuple[list[float], list[float]]], tie: float = 0.0) -> Figure:
+    """Of the pairs in each case's (marks, scores) that are marked at least `tie` apart, those told."""
+    right, pairs = [], []
+    for marks, scores in judged:
+        if apart := [(one, other) for one, other in beaten(marks) if marks[one] - marks[other] >= tie]:
+            right.append(sum(scores[one] > scores[other] for one, other in apart))
+            pairs.append(len(apart))
+    return ratio(right, pairs)
 
 
 def fault(row: dict) -> str:
@@ -156,7 +200,8 @@ def main(settings: Settings) -> None:
         model = open_reward(str(settings.rewards / name))
         figures, pairs = MEASURES[name](model, settings)
         for key, figure in figures.items():
-            print(f"{name}.{key:32} {figure.value:.3f}   [{figure.low:.3f}, {figure.high:.3f}]   n = {figure.n}")
+            interval = "" if math.isnan(figure.low) else f"[{figure.low:.3f}, {figure.high:.3f}]"
+            print(f"{name}.{key:32} {figure.value:.3f}   {interval:16}   n = {figure.n}")
             if settings.record:
                 file(f"reward.{name}.{key}", figure)
         if settings.record:
@@ -166,13 +211,26 @@ def main(settings: Settings) -> None:
 def measure_aesthetic(model: PreferenceReward, settings: Settings):
     judged = rows(settings, "aesthetic", AESTHETIC)
     pairs = [(row[side], row["prompt"]) for row in judged for side in ("chosen", "rejected")]
-    return preference(model, judged, [row["task"] for row in judged], pictures=True), pairs
+    groups = named([row["task"] for row in judged]) | {"held_out": held_out(judged)}
+    found = preference(model, judged, groups, pictures=True)
+    return found | every_two(model, answered(settings.data / "answers" / "test")), pairs
+
+
+def held_out(judged: list[dict]) -> np.ndarray:  # (len(judged),) bool
+    """Whether each row asks for a combination of kind, colour and place that training never shows."""
+    asked = [case for task, n in zip(TASKS, COUNTS["test"], strict=True) for case in cases(task, "test", n)]
+    known = {(case.prompt, case.mask.tobytes()) for case in asked if case.prompt and case.held_out}
+    return np.array([(row["prompt"], row["mask"].tobytes()) in known for row in judged])
 
 
 def measure_alignment(model: PreferenceReward, settings: Settings):
     captions = rows(settings, "alignment", ALIGNMENT)
     pairs = [(row["image"], row[side]) for row in captions for side in ("caption_chosen", "caption_rejected")]
-    return preference(model, captions, [fault(row) for row in captions], pictures=False), pairs
+    learnt = load(settings.data / "alignment", ALIGNMENT, Skipped(), split="train")
+    seen = {caption for side in ("caption_chosen", "caption_rejected") for caption in learnt[side]}
+    groups = named([fault(row) for row in captions])
+    groups |= {"new": np.array([row["caption_chosen"] not in seen for row in captions])}
+    return preference(model, captions, groups, pictures=False), pairs
 
 
 def measure_coherence(model: CoherenceReward, settings: Settings):
@@ -205,7 +263,8 @@ def file(key: str, figure: Figure) -> None:
     sys.path.append(str(ROOT / "benchmarks"))
     from results import record
 
-    record(key, figure.value, figure.low, figure.high, figure.n, "python " + shlex.join(sys.argv))
+    low, high = plain([figure.low, figure.high])
+    record(key, figure.value, low, high, figure.n, "python " + shlex.join(sys.argv))
 
 
 if __name__ == "__main__":

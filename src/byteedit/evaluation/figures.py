@@ -21,7 +21,7 @@ Z = 1.959964  # the normal distribution's 97.5 % quantile
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measured value with its 95 % interval, from `n` cases."""
+    """One measured value with its 95 % interval, from `n` cases; `low` and `high` are NaN where there is none."""
 
     value: float
     low: float

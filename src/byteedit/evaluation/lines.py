@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from byteedit.evaluation import TASKS
-from byteedit.evaluation.figures import Figure, mean, rate, ratio
+from byteedit.evaluation.figures import Figure, mean, rate
+from byteedit.evaluation.scores.pixels import extra_contrast
 from byteedit.files import whole, write_atomically
 
-__all__ = ["Line", "figures_of", "folder_of", "read_lines", "summarise", "write_lines"]
+__all__ = ["Line", "figures_of", "folder_of", "read_lines", "summarise", "with_seam", "write_lines"]
 
 Line = dict[str, Any]
 
@@ -43,27 +44,30 @@ def write_lines(folder: Path, lines: Sequence[Line]) -> None:
 def summarise(lines: Sequence[Line]) -> dict[str, Figure]:
     """Figures of a system's lines, as "TASK.SCORE": rates of what is true or false, else means, with intervals.
 
-    `seam` is over `seam_true`, of cases where that is known: 1 is no seam at all. Where it is of none, what is measured
+    `seam` is what `with_seam` makes of it, of cases whose right answer is known. Where it is of none, what is measured
     across the mask's border is `border_contrast`. What a line lacks is left out.
     """
     found = {}
     for task in TASKS:
         mine = [line for line in lines if line["task"] == task and "error" not in line]
         for name in dict.fromkeys(key for line in mine for key in line["scores"]):
-            having = [line["scores"] for line in mine if name in line["scores"]]
+            having = [with_seam(line["scores"]) for line in mine if name in line["scores"]]
             values = [scores[name] for scores in having]
             if name == "seam":
-                known = [scores for scores in having if "seam_true" in scores]
-                found |= (
-                    {f"{task}.seam": ratio(*([scores[part] for scores in known] for part in ("seam", "seam_true")))}
-                    if known
-                    else {f"{task}.border_contrast": mean(values)}
-                )
+                known = [scores["seam"] for scores in having if "seam_true" in scores]
+                found |= {f"{task}.seam": mean(known)} if known else {f"{task}.border_contrast": mean(values)}
             elif all(isinstance(value, bool) for value in values):
                 found[f"{task}.{name}"] = rate(values)
             elif all(isinstance(value, int | float) for value in values):
                 found[f"{task}.{name}"] = mean(values)
     return found
+
+
+def with_seam(scores: dict[str, Any]) -> dict[str, Any]:
+    """A line's scores, with the `extra_contrast` of `seam` beyond `seam_true` in its place, where that is known."""
+    if not {"seam", "seam_true"} <= scores.keys():
+        return scores
+    return scores | {"seam": extra_contrast(scores["seam"], scores["seam_true"])}
 
 
 def figures_of(folder: Path) -> dict[str, Figure]:

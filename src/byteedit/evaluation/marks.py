@@ -13,7 +13,7 @@ import numpy as np
 
 from byteedit.evaluation.judge import RIM, STRENGTH, Page, Verdict, judge, wrongness
 from byteedit.evaluation.picturebench import Case
-from byteedit.evaluation.scores.pixels import border_contrast
+from byteedit.evaluation.scores.pixels import border_contrast, extra_contrast
 from byteedit.masks import dilate
 from byteedit.picturebook import COLOURS, Thing
 from byteedit.picturebook.sprites import sprite
@@ -134,20 +134,20 @@ def _coherence(case: Case, image: np.ndarray, inside: np.ndarray, seen: Verdict)
     band = inside & ~_away(inside, BAND)
     if case.target and seen.found:
         band &= ~_around(seen, inside.shape)
-    beside = _extra_contrast(case, image, _away(inside, DEEP))
+    beside = _seam(case, image, _away(inside, DEEP))
     return {
-        "seam": max(_extra_contrast(case, image, inside) - beside, 0),
+        "seam": max(_seam(case, image, inside) - beside, 0),
         "continuation": _wrong(_smooth(image), _smooth(case.background), band),
     }
 
 
-def _extra_contrast(case: Case, image: np.ndarray, inside: np.ndarray) -> float:
+def _seam(case: Case, image: np.ndarray, inside: np.ndarray) -> float:
     """The contrast across a region's border beyond the true picture's, relative to that, or to what is faint."""
     if not inside.any():
         return 0.0
     mask = np.where(inside, 255, 0)
     true = border_contrast(case.picture, mask)
-    return max(border_contrast(image, mask) - true, 0) / (true + FAINT)
+    return extra_contrast(border_contrast(image, mask), true) / (true + FAINT)
 
 
 def _wrong(image: np.ndarray, clean: np.ndarray, where: np.ndarray) -> float:

@@ -25,7 +25,7 @@ WORDS = {
     "ssim.masked": ("SSIM in the mask", "{:.3f}"),
     "lpips.masked": ("LPIPS in the mask", "{:.3f}"),
     "lpips.unmasked": ("LPIPS outside the mask", "{:.3f}"),
-    "seam": ("seam contrast, 1 = none", "{:.2f}"),
+    "seam": ("seam, in levels of 255, 0 = none", "{:.2f}"),
     "border_contrast": ("contrast across the mask's border, of 255", "{:.1f}"),
     "clip.full": ("CLIPScore, full prompt", "{:.3f}"),
     "clip.simple": ("CLIPScore, mask and simple prompt", "{:.3f}"),

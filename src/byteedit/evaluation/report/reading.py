@@ -18,7 +18,7 @@ from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import Figure
 from byteedit.evaluation.human.studies import open_study
 from byteedit.evaluation.human.summary import summarise
-from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines
+from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines, with_seam
 from byteedit.evaluation.naming import parse, short_names
 from byteedit.files import whole
 
@@ -69,7 +69,8 @@ class Entry:
 
 
 def _numbers(line: Line) -> dict[str, float]:
-    return {n: value for n, value in line["scores"].items() if isinstance(value, int | float) and math.isfinite(value)}
+    scores = with_seam(line["scores"])
+    return {n: value for n, value in scores.items() if isinstance(value, int | float) and math.isfinite(value)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,6 @@
 """
 
 from byteedit.evaluation.scores.picturebench import score, summarise
-from byteedit.evaluation.scores.pixels import border_contrast, pixel_scores, psnr, ssim_map
+from byteedit.evaluation.scores.pixels import border_contrast, extra_contrast, pixel_scores, psnr, ssim_map
 
-__all__ = ["border_contrast", "pixel_scores", "psnr", "score", "ssim_map", "summarise"]
+__all__ = ["border_contrast", "extra_contrast", "pixel_scores", "psnr", "score", "ssim_map", "summarise"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from byteedit.evaluation.benchmarks.case import EditCase
 
-__all__ = ["border_contrast", "outside", "pixel_scores", "psnr", "ssim_map"]
+__all__ = ["border_contrast", "extra_contrast", "outside", "pixel_scores", "psnr", "ssim_map"]
 
 CEILING = 60.0  # dB: what an exact match is given
 SIGMA, REACH = 1.5, 5  # pixels: of SSIM's window, and how far it goes to each side
@@ -77,10 +77,17 @@ def _blur(values: np.ndarray) -> np.ndarray:  # (H, W, C)
 def border_contrast(image: np.ndarray, mask: np.ndarray) -> float:
     """Mean absolute difference (0..255, over channels) of all pairs of neighbours of which one lies inside the mask.
 
-    Neighbours share an edge. Over the same in the true picture, summed over cases, it is the *seam contrast*:
-    1 where the border looks as it does in the true picture, more where a seam shows.
+    Neighbours share an edge.
     """
     image, inside = image.astype(np.float32), mask > 127
     across = np.abs(np.diff(image, axis=1)).mean(-1)[inside[:, 1:] != inside[:, :-1]]
     down = np.abs(np.diff(image, axis=0)).mean(-1)[inside[1:] != inside[:-1]]
     return float(np.concatenate([across, down]).mean())
+
+
+def extra_contrast(contrast: float, true: float) -> float:
+    """The seam: by how many levels a border has more contrast than in the true picture.
+
+    0 where it has no more; so an edge of the true picture that is missing makes up for no seam elsewhere.
+    """
+    return max(contrast - true, 0.0)
