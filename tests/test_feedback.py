@@ -5,11 +5,12 @@ import os
 import threading
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from byteedit.data.skipped import Skipped
-from byteedit.evaluation.human.answers import read_answers
+from byteedit.evaluation.human.answers import latest, read_answers
 from byteedit.evaluation.human.studies import open_study
 from byteedit.feedback.app import create_app
 from byteedit.feedback.demonstration import make_demonstration
@@ -58,6 +59,45 @@ def test_answers_are_on_the_disk_once_and_come_back(address, study):
     ]  # fmt: skip
     again = Client(address, " BOB ")
     assert again.joined["answers"] == {first: {"overall": "right"}, second: {"overall": "same"}}
+
+
+def test_a_server_that_has_lost_its_files_gives_a_page_its_place_again(tmp_path):
+    study = make_study(tmp_path, "gsb", raters=3, votes=1)
+    with serving(create_app(study)) as address:
+        _, bob = Client(address, "Ann"), Client(address, "Bob")
+        assert bob.joined["place"] == 1
+        for answering in (True, False):
+            for file in (study.folder / "answers").glob("*.jsonl"):
+                file.unlink()
+            if answering:
+                said = bob.answer("b1", bob.questions[0]["id"], {"overall": "left"}, place=1)
+                assert said == (200, {"new": True})
+            again = json.loads(get(f"{address}/api/join", {"name": "Bob", "place": 1})[2])
+            assert again["place"] == 1 and again["questions"] == bob.questions
+        for strange in (3, -1, 10**30, None):
+            again = get(f"{address}/api/join", {"name": f"Cid {strange}", "place": strange})[2]
+            assert json.loads(again)["place"] in range(3)
+        assert json.loads(get(f"{address}/api/join", {"name": "Bob", "place": 2})[2])["place"] == 1
+
+
+def test_an_older_answer_that_comes_late_does_not_overrule_the_newer_one(tmp_path):
+    study = make_study(tmp_path, "gsb", count=2)
+    with serving(create_app(study)) as address:
+        ann = Client(address, "Ann")
+        question = ann.questions[0]["id"]
+        assert ann.answer("new", question, {"overall": "right"}, waited=0.02)[0] == 200
+        assert ann.answer("old", question, {"overall": "left"}, waited=3600.5) == (200, {"new": True})
+        assert Client(address, "Ann").joined["answers"] == {question: {"overall": "right"}}
+    assert [value["overall"] for _, _, value in recorded(study)] == ["right", "left"]  # both are kept
+    assert [answer.id for answer in latest(read_answers(study, Skipped()))] == ["new"]
+
+
+@pytest.mark.parametrize("waited", [-1e9, None, 1e300, float("inf"), float("nan")])
+def test_a_clock_that_is_wrong_loses_no_answer(address, study, waited):
+    gus = Client(address, f"Gus {waited}")
+    assert gus.answer("g1", gus.questions[0]["id"], {"overall": "left"}, waited=waited) == (200, {"new": True})
+    [answer] = [answer for answer in read_answers(study, Skipped()) if answer.rater == gus.rater]
+    assert timedelta() <= datetime.now(UTC) - datetime.fromisoformat(answer.time) <= timedelta(days=30, minutes=1)
 
 
 def test_raters_and_tabs_at_once_lose_and_double_nothing(address, study):

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -54,6 +55,27 @@ def test_who_changes_their_mind_is_counted_once_and_both_answers_are_kept(study)
     written = read_answers(study, Skipped())
     assert [answer.value["overall"] for answer in written] == ["left", "same", "right"]
     assert len(latest(written)) == 2
+
+
+def test_answers_count_by_when_they_were_given_and_of_one_time_in_the_order_of_writing(study):
+    ann = join(study, "Ann")
+    first, second = ann.questions[:2]
+    ann.record("now", first.id, {"overall": "right"})
+    ann.record("an-hour-ago", first.id, LEFT, waited=3600)  # came late
+    assert ann.answers()[first.id].id == "now"
+    whenever = {"rater": "ann", "question": second.id, "value": LEFT}
+    for id, time in [("a", "2025-01-01T00:00:00+00:00"), ("b", "2025-01-01T01:00:00+01:00"), ("c", "soon"), ("d", 5)]:
+        append(ann.file, Answer(id=id, time=time, **whenever))
+    assert ann.answers()[second.id].id == "b"
+    assert [answer.question for answer in latest(read_answers(study, Skipped()))] == [first.id, second.id]
+
+
+def test_a_clock_that_was_ahead_keeps_nobody_from_changing_their_mind(study):
+    ann = join(study, "Ann")
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="milliseconds")
+    append(ann.file, Answer(id="a", question=ann.questions[0].id, rater="ann", value=LEFT, time=ahead))
+    ann.record("b", ann.questions[0].id, {"overall": "right"})
+    assert ann.answers()[ann.questions[0].id].id == "b"
 
 
 def test_a_place_is_free_again_a_day_after_who_took_it_has_answered_nothing(study):

@@ -73,15 +73,19 @@ class _Endpoint:
         return JSONResponse({"study": self.token, "kind": settings.kind, "instructions": settings.instructions})
 
     async def join(self, request: Request) -> Response:
-        """`name` -> all that is asked of that rater, and what the rater thinks so far."""
-        fields = await _read(request, name=str)
-        return JSONResponse(await run_in_threadpool(self._joined, fields["name"]))
+        """`name`, `place` -> all that is asked of that rater, and what the rater thinks so far.
 
-    def _joined(self, name: str) -> dict[str, Any]:
-        rater = join(self.study, name)
+        A page tells the `place` that it was given: after a server that has lost its files it goes on as it was.
+        """
+        fields = await _read(request, name=str, place=int | None)
+        return JSONResponse(await run_in_threadpool(self._joined, fields["name"], fields["place"]))
+
+    def _joined(self, name: str, place: int | None) -> dict[str, Any]:
+        rater = join(self.study, name, place)
         answers = {id: answer.value for id, answer in rater.answers().items()}
         return {
             "rater": rater.key,
+            "place": rater.place,
             "questions": [self._shown(question) for question in rater.questions],
             "answers": {question.id: answers[question.id] for question in rater.questions if question.id in answers},
         }
@@ -91,9 +95,9 @@ class _Endpoint:
         return known | {"axes": self.study.axes(question)}
 
     async def answer(self, request: Request) -> Response:
-        """`study`, `rater`, `id`, `question`, `value`, `seconds` -> whether it was new, once it is on the disk."""
+        """An answer of a rater, as `Rater.record` takes it -> whether it was new, once it is on the disk."""
         kinds = {"study": str, "rater": str, "id": str, "question": str, "value": dict, "seconds": float | int | None}
-        fields = await _read(request, **kinds)
+        fields = await _read(request, **kinds, waited=float | int | None, place=int | None)
         if fields["study"] != self.token:
             raise HTTPException(409, "This page belongs to another study. Reload it.")
         seconds = fields["seconds"]
@@ -102,8 +106,9 @@ class _Endpoint:
         return JSONResponse({"new": await run_in_threadpool(self._record, fields)})
 
     def _record(self, fields: dict[str, Any]) -> bool:
-        rater: Rater = join(self.study, fields["rater"])
-        return rater.record(fields["id"], fields["question"], fields["value"], fields["seconds"])
+        rater: Rater = join(self.study, fields["rater"], fields["place"])
+        waited = fields["waited"] or 0.0
+        return rater.record(fields["id"], fields["question"], fields["value"], fields["seconds"], waited)
 
 
 async def _read(request: Request, **kinds: Any) -> dict[str, Any]:

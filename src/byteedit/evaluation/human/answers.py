@@ -1,8 +1,8 @@
 """Answers: one JSONL file for each rater, to which lines are only ever added.
 
 The first line says who it is, every other is an answer under an id that the client made. Who changes their mind answers
-again; the last answer counts. What a crash has torn, and what was sent twice, is counted and left out. Only the file
-system is relied on: processes on one machine take turns by a lock file.
+again; the answer given last counts, though an earlier one arrive later. What a crash has torn, and what was sent twice,
+is counted and left out. Only the file system is relied on: processes on one machine take turns by a lock file.
 """
 
 import json
@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,19 @@ from filelock import FileLock
 from byteedit.data.skipped import Skipped
 from byteedit.evaluation.human.studies import Question, Study
 
-__all__ = ["Answer", "append", "check", "check_id", "is_of", "latest", "lock", "passed", "read_answers", "read_file"]
+__all__ = [
+    "Answer",
+    "append",
+    "check",
+    "check_id",
+    "given",
+    "is_of",
+    "latest",
+    "lock",
+    "passed",
+    "read_answers",
+    "read_file",
+]
 
 Value = dict[str, Any]
 SIDES = ("left", "same", "right")
@@ -44,7 +57,7 @@ class Answer:
     "worst", positions from 1."""
 
     time: str
-    """When it was written, ISO 8601, UTC."""
+    """When it was given, ISO 8601, UTC: when it was written, less the time that it waited to be sent."""
 
     seconds: float | None = None
     """How long the rater looked, where the client says so."""
@@ -157,5 +170,18 @@ def read_answers(study: Study, skipped: Skipped) -> list[Answer]:
 
 
 def latest(answers: Sequence[Answer]) -> list[Answer]:
-    """The last answer of each rater to each question."""
-    return list({(answer.rater, answer.question): answer for answer in answers}.values())
+    """The answer that each rater gave last to each question; of those of one time the one that was written last."""
+    last: dict[tuple[str, str], Answer] = {}
+    for answer in answers:
+        before = last.setdefault((answer.rater, answer.question), answer)
+        if given(answer) >= given(before):
+            last[answer.rater, answer.question] = answer
+    return list(last.values())
+
+
+def given(answer: Answer) -> datetime:
+    """When an answer was given; long ago where its line does not say so."""
+    try:
+        return datetime.fromisoformat(answer.time).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return datetime.min.replace(tzinfo=UTC)

@@ -11,7 +11,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from byteedit.data.skipped import Skipped
-from byteedit.evaluation.human.answers import Answer, Value, append, check, check_id, is_of, latest, lock, read_file
+from byteedit.evaluation.human.answers import (
+    Answer,
+    Value,
+    append,
+    check,
+    check_id,
+    given,
+    is_of,
+    latest,
+    lock,
+    read_file,
+)
 from byteedit.evaluation.human.studies import Question, Study
 from byteedit.files import write_atomically
 
@@ -19,6 +30,7 @@ __all__ = ["Progress", "Rater", "join", "rater_key"]
 
 LONGEST = 60  # characters of a name; 4 bytes each fit into a file's name
 PATIENCE = timedelta(days=1)  # for which a place is kept for one who joined and has answered nothing
+LONGEST_WAIT = timedelta(days=30).total_seconds()  # of an answer, on its way here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +58,15 @@ def rater_key(name: str) -> str:
     return key
 
 
-def join(study: Study, name: str) -> "Rater":
+def join(study: Study, name: str, place: int | None = None) -> "Rater":
     """The rater of that name, who goes on where they were. One who is new gets the place that the fewest have taken.
 
     A place is taken by who answers from it, and for a day by who has only joined.
+
+    Args:
+        study: What is answered.
+        name: Kept as `rater_key` says.
+        place: Where a rater who seems new says to have been before; it counts where there is such a place.
 
     Raises:
         ValueError: the name is not usable, or what is kept under it cannot be read or is of another study.
@@ -58,8 +75,9 @@ def join(study: Study, name: str) -> "Rater":
     file = study.folder / "answers" / f"{key}.jsonl"
     with lock(study):
         if not file.exists() or not file.stat().st_size:
-            taken = [_taken(study, other) for other in (study.folder / "answers").glob("*.jsonl")]
-            place = min(range(len(study.places)), key=lambda place: (taken.count(place), place))
+            if place not in range(len(study.places)):
+                taken = [_taken(study, other) for other in (study.folder / "answers").glob("*.jsonl")]
+                place = min(range(len(study.places)), key=lambda place: (taken.count(place), place))
             head = {"rater": key, "place": place, "joined": _now().isoformat(), "study": study.token}
             write_atomically(file, json.dumps(head, ensure_ascii=False).encode() + b"\n")
     if not is_of(study, file.read_bytes()):
@@ -98,11 +116,12 @@ class Rater:
 
     Attributes:
         key: The name as it is kept.
+        place: Whose questions these are, in `study.places`.
         questions: All that is asked of this rater, in order. Go back and forth in it freely.
     """
 
     def __init__(self, study: Study, key: str, place: int):
-        self.study, self.key = study, key
+        self.study, self.key, self.place = study, key, place
         self.file = study.folder / "answers" / f"{key}.jsonl"
         self.questions = [study.questions[id] for id in study.places[place]]
 
@@ -119,16 +138,20 @@ class Rater:
         """How far this rater is."""
         return Progress(done=len(self.answers()), total=len(self.questions))
 
-    def record(self, answer_id: str, question_id: str, value: Value, seconds: float | None = None) -> bool:
+    def record(
+        self, answer_id: str, question_id: str, value: Value, seconds: float | None = None, waited: float = 0.0
+    ) -> bool:
         """Keep an answer, on the disk before this returns; False if one of that id is kept already.
 
-        To change an answer, answer again under a new id.
+        To change an answer, answer again under a new id. The one given last counts, whenever it comes.
 
         Args:
             answer_id: Made by the client for this answer, such as a UUID, and sent again if it must send again.
             question_id: One of this rater's questions.
             value: See `Answer.value`.
             seconds: How long the rater looked.
+            waited: Seconds since the answer was given, as the client says: from 0 to 30 days; what is beyond is taken
+                as the nearest of these.
 
         Raises:
             ValueError: the question is not this rater's, or the value or an id is not one.
@@ -139,14 +162,17 @@ class Rater:
         check_id(answer_id)
         check(self.study, question, value)
         with lock(self.study):
-            if any(answer.id == answer_id for answer in read_file(self.file, self.study, Skipped())):
+            before = read_file(self.file, self.study, Skipped())
+            if any(answer.id == answer_id for answer in before):
                 return False
+            now = max([datetime.now(UTC), *map(given, before)])  # where this machine's clock is behind another's
+            wait = timedelta(seconds=min(waited, LONGEST_WAIT) if waited > 0 else 0)
             answer = Answer(
                 id=answer_id,
                 question=question_id,
                 rater=self.key,
                 value=value,
-                time=_now().isoformat(),
+                time=(now - wait).isoformat(timespec="milliseconds"),
                 seconds=seconds,
             )
             append(self.file, answer)

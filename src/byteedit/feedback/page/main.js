@@ -12,8 +12,10 @@ const AHEAD = 3; // questions whose pictures are loaded ahead
 const SETTLE = 300; // milliseconds for which a question is only looked at: what comes sooner was meant for the one before
 const tab = storage("sessionStorage"), browser = storage("localStorage");
 const closer = new Closer(byId("closer"));
-let study, kind, rater, questions, answers, outbox;
+let study, kind, rater, place, answers, outbox;
+let questions = [];
 let at = 0; // the question that is shown
+let refusal = ""; // that an answer was not taken, and why, until the next is given
 let draft = start();
 let ready = false; // whether its pictures are seen, so that keys count
 let looked = 0, since = null; // milliseconds that it was seen, and since when it is
@@ -38,22 +40,26 @@ function welcome() {
 }
 
 async function join(name) {
-  const joined = await call("api/join", { name });
+  const seat = `byteedit/place/${study.study}/${name}`; // remembered here, should the server forget it
+  const joined = await call("api/join", { name, place: JSON.parse(browser.getItem(seat)) });
   tab.setItem("byteedit/name", name);
   browser.setItem("byteedit/name", name);
-  ({ rater, questions } = joined);
+  browser.setItem(seat, JSON.stringify(joined.place));
+  rater = joined.rater;
   outbox = new Outbox(study.study, rater, { changed: tell, refused });
-  answers = known(joined.answers);
-  drawHelp({ kind, study, questions });
+  take(joined, 0);
   outbox.flush();
   go(nextOpen(-1));
 }
 
-/** What the server has, and on top of it what is still on its way there. */
-function known(there) {
-  const found = new Map(Object.entries(there));
-  for (const answer of outbox.pending()) found.set(answer.question, answer.value);
-  return found;
+/** What the server asks and has, and on top of it what it cannot have had when `count` answers had arrived. */
+function take(joined, count) {
+  const here = new Map(questions.map((question) => [question.id, question]));
+  place = joined.place;
+  questions = joined.questions.map((question) => here.get(question.id) ?? question);
+  answers = new Map(Object.entries(joined.answers));
+  for (const { question, value } of outbox.since(count)) answers.set(question, value);
+  drawHelp({ kind, study, questions });
 }
 
 function leave() {
@@ -61,15 +67,19 @@ function leave() {
   location.reload();
 }
 
-/** After a while away: another tab, or another device, may have gone on. */
+/** After a while away, another tab or device may have gone on; after a refusal, other questions may be asked. */
 async function refresh() {
-  const joined = await call("api/join", { name: rater });
-  const before = answers;
-  answers = known(joined.answers);
-  const here = questions[at]?.id;
-  const touched = Object.keys(draft.value).length > 0;
-  if (here && !before.has(here) && answers.has(here) && !touched && !byId("work").hidden) go(nextOpen(at));
-  else tell();
+  const arrived = outbox.arrived.length;
+  const joined = await call("api/join", { name: rater, place });
+  const before = answers, here = questions[at];
+  take(joined, arrived);
+  const untouched = Object.keys(draft.value).length === 0;
+  const done = here && !before.has(here.id) && answers.has(here.id) && untouched;
+  at = here ? questions.indexOf(here) : questions.length;
+  const gone = at < 0; // no longer asked
+  if ((done || gone) && !byId("work").hidden) return go(nextOpen(at));
+  if (gone) at = nextOpen(at);
+  return tell();
 }
 
 // From question to question
@@ -133,13 +143,16 @@ const same = (one, other) =>
 
 function record(question, value) {
   const seconds = Math.round((looked + (since ? performance.now() - since : 0)) / 100) / 10;
+  refusal = "";
+  outbox.add({ study: study.study, rater, place, id: newId(), question: question.id, value, seconds });
   answers.set(question.id, value);
-  outbox.add({ study: study.study, rater, id: newId(), question: question.id, value, seconds });
 }
 
 function refused(answer, words) {
-  if (answer.rater === rater) answers.delete(answer.question);
-  tell(`An answer was not taken: ${words}`);
+  refusal = `An answer was not taken: ${words}`;
+  if (answer.rater !== rater) return tell();
+  answers.delete(answer.question);
+  return refresh().catch(tell);
 }
 
 // Pausing and the end
@@ -161,7 +174,7 @@ const resume = () => go(at < questions.length ? at : nextOpen(-1) < questions.le
 
 // What is seen
 
-const tell = (words) => rater && drawPage({ kind, rater, questions, answers, at, outbox, words });
+const tell = () => rater && drawPage({ kind, rater, questions, answers, at, outbox, refusal });
 
 function draw() {
   drawQuestion({ kind, question: questions[at], draft, change, look: (index) => closer.show(questions[at], index) });

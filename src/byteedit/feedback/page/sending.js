@@ -2,7 +2,10 @@
 //
 // An answer lies in the browser's storage under its own key until the server says that it has it, over reloads, from
 // whichever tab and whoever sits there by then. The server knows answers by their id, so sending again does no harm.
-// Answers go out one by one, in order.
+// Answers go out one by one, in order, and say for how long they waited. Only the server's own word, that it has an
+// answer or that this is none, takes it out.
+
+const STRANGER = "Something else answers at this address";
 
 export class Refused extends Error {}
 
@@ -17,24 +20,36 @@ export async function call(path, fields) {
     throw new Error("The server does not answer");
   }
   if (answer.ok) return said;
-  throw answer.status < 500 && answer.status !== 409 ? new Refused(said.error) : new Error(said.error);
+  if (typeof said?.error !== "string") throw new Error(STRANGER);
+  throw answer.status === 400 ? new Refused(said.error) : new Error(said.error);
 }
 
 export const newId = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
+/** The browser's storage, and in memory what that does not take: when it is full, or keeps nothing for this page. */
 export function storage(kind) {
+  const memory = new Map();
+  let disk = null;
   try {
-    window[kind].setItem("byteedit", "");
-    return window[kind];
-  } catch { // a browser that keeps nothing for pages within pages
-    const kept = new Map();
-    return {
-      getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value),
-      removeItem: (key) => kept.delete(key), key: (index) => [...kept.keys()][index] ?? null,
-      get length() { return kept.size; },
-    };
-  }
+    disk = window[kind];
+  } catch { /* a browser that keeps nothing for pages within pages */ }
+  return {
+    getItem: (key) => memory.get(key) ?? disk?.getItem(key) ?? null,
+    setItem(key, value) {
+      try {
+        disk.setItem(key, value);
+        memory.delete(key);
+      } catch {
+        memory.set(key, value);
+      }
+    },
+    removeItem(key) {
+      memory.delete(key);
+      disk?.removeItem(key);
+    },
+    keys: () => [...new Set([...memory.keys(), ...Object.keys(disk ?? {})])],
+  };
 }
 
 export class Outbox {
@@ -46,19 +61,22 @@ export class Outbox {
     this.refused = refused;
     this.failures = 0;
     this.problem = "";
+    this.arrived = []; // what the server took while this page was open
+    this.given = 0; // when the last answer was given,
+    this.written = 0; // and the latest that the server can have noted for the last that it took; ms of this clock
     addEventListener("online", () => this.flush());
   }
 
   /** What is on its way, of all who rated in this browser. */
   waiting() {
-    const keys = Array.from({ length: this.kept.length }, (_, index) => this.kept.key(index));
-    const texts = keys.filter((key) => key?.startsWith(this.study)).map((key) => this.kept.getItem(key));
+    const keys = this.kept.keys().filter((key) => key.startsWith(this.study));
+    const texts = keys.map((key) => this.kept.getItem(key));
     return texts.filter(Boolean).map((text) => JSON.parse(text)).sort((one, other) => one.at - other.at);
   }
 
-  /** What is on its way of this rater. */
-  pending() {
-    return this.waiting().filter((answer) => answer.rater === this.rater);
+  /** What this rater said that is on its way, or arrived when `count` answers had. */
+  since(count) {
+    return [...this.arrived.slice(count), ...this.waiting()].filter((answer) => answer.rater === this.rater);
   }
 
   key({ rater, id }) {
@@ -66,7 +84,8 @@ export class Outbox {
   }
 
   add(answer) {
-    this.kept.setItem(this.key(answer), JSON.stringify({ ...answer, at: performance.timeOrigin + performance.now() }));
+    this.given = Math.max(Date.now(), this.given + 1); // in order, though the clock be set back
+    this.kept.setItem(this.key(answer), JSON.stringify({ ...answer, at: this.given }));
     this.flush();
   }
 
@@ -87,8 +106,12 @@ export class Outbox {
 
   async send({ at, ...answer }) {
     this.changed();
+    const waited = Math.max(0, Date.now() - Math.max(at, this.written)); // on a slow line, too, later is later
     try {
-      await call("api/answers", answer);
+      const said = await call("api/answers", { ...answer, waited: waited / 1000 });
+      if (typeof said?.new !== "boolean") throw new Error(STRANGER);
+      this.written = Date.now() - waited;
+      this.arrived.push(answer);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.refused(answer, error.message);

@@ -117,7 +117,7 @@ function arrange() {
 
 new ResizeObserver(arrange).observe(byId("stage"));
 
-export function drawPage({ kind, rater, questions, answers, at, outbox, words }) {
+export function drawPage({ kind, rater, questions, answers, at, outbox, refusal }) {
   const done = questions.filter((question) => answers.has(question.id)).length, all = questions.length;
   byId("bar").firstChild.style.width = `${(100 * done) / all}%`;
   byId("bar").setAttribute("aria-valuenow", Math.round((100 * done) / all));
@@ -126,8 +126,8 @@ export function drawPage({ kind, rater, questions, answers, at, outbox, words })
   byId("back").disabled = at === 0;
   byId("next").disabled = !(at < all && answers.has(questions[at].id));
   const underway = sending(outbox);
-  byId("status").textContent = words ?? (underway || last(kind, questions, answers, at));
-  drawPause({ rater, done, all, underway });
+  byId("status").textContent = refusal || underway || last(kind, questions, answers, at);
+  drawPause({ rater, done, all, underway, refusal });
 }
 
 function sending(outbox) {
@@ -146,13 +146,13 @@ function last(kind, questions, answers, at) {
   return matchMedia("(hover: none)").matches ? "Tap a picture for a closer look" : `${key}: ${meaning}. Instructions and keys: ?`;
 }
 
-function drawPause({ rater, done, all, underway }) {
+function drawPause({ rater, done, all, underway, refusal }) {
   const finished = done === all;
   document.querySelector("#pausing h1").textContent = finished ? "Thank you. That was all." : "Pause";
   const closing = underway ? "Keep this page open until the answers are sent" : finished ? "You may look through them" : "Close the page if you like";
   byId("pause-words").textContent = finished
     ? `All ${all} questions are answered. ${closing}.`
     : `${done} of ${all} are answered. ${closing}: under the name ${rater} you go on from here.`;
-  byId("pause-status").textContent = underway;
+  byId("pause-status").textContent = refusal || underway;
   byId("resume").textContent = finished ? "Look through" : "Go on";
 }
