@@ -3,12 +3,14 @@
 import json
 import re
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from byteedit.training.settings import Settings
 from toy_training import equal, fresh, group, launch, lines, plain, reset, run, settings_for, slow, squared  # noqa: F401
 
 KILLS = {
@@ -110,6 +112,17 @@ def test_a_setting_that_an_older_version_did_not_have_is_what_its_default_says(t
     file.write_text(json.dumps(state))
     with pytest.raises(ValueError, match="was written with processes None, now it is 1"):
         run(settings)
+
+
+def test_a_run_whose_output_has_a_default_goes_on(tmp_path):
+    @dataclass(kw_only=True)
+    class Somewhere(Settings):
+        output: Path = Path(".runs/somewhere")
+
+    settings = Somewhere(**vars(settings_for(tmp_path, steps=4)))
+    run(settings)
+    run(replace(settings, steps=5))
+    assert (tmp_path / "checkpoints" / "step-00000005").is_dir()
 
 
 def test_old_checkpoints_are_deleted(tmp_path):
