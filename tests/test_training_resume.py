@@ -222,6 +222,12 @@ def test_what_was_learnt_is_kept_where_a_validation_fails(tmp_path):
     assert equal(run(parts, validate=mark), weights)  # finished, so nothing is validated again
 
 
+def test_a_validation_that_measures_nothing_leaves_no_line(tmp_path):
+    settings = settings_for(tmp_path, steps=4, log_every=4, validate_every=1)
+    run(settings, validate=lambda model: {})
+    assert [line["step"] for line in lines(settings, "step")] == [4]
+
+
 def test_a_run_that_goes_on_for_longer_has_the_rates_of_one_that_was_as_long(tmp_path):
     short, long = (settings_for(tmp_path / name, warmup=0, log_every=1) for name in ("short", "long"))
     run(replace(short, steps=12))
