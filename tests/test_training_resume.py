@@ -3,12 +3,14 @@
 import json
 import re
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from byteedit.training.settings import Settings
 from toy_training import equal, fresh, group, launch, lines, plain, reset, run, settings_for, slow, squared  # noqa: F401
 
 KILLS = {
@@ -112,6 +114,17 @@ def test_a_setting_that_an_older_version_did_not_have_is_what_its_default_says(t
         run(settings)
 
 
+def test_a_run_whose_output_has_a_default_goes_on(tmp_path):
+    @dataclass(kw_only=True)
+    class Somewhere(Settings):
+        output: Path = Path(".runs/somewhere")
+
+    settings = Somewhere(**vars(settings_for(tmp_path, steps=4)))
+    run(settings)
+    run(replace(settings, steps=5))
+    assert (tmp_path / "checkpoints" / "step-00000005").is_dir()
+
+
 def test_old_checkpoints_are_deleted(tmp_path):
     run(settings_for(tmp_path, checkpoint_every=5, keep=3))
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
@@ -207,6 +220,12 @@ def test_what_was_learnt_is_kept_where_a_validation_fails(tmp_path):
     assert [file.name for file in parts.output.glob("best-*")] == ["best-00000024.safetensors"]
     reset()
     assert equal(run(parts, validate=mark), weights)  # finished, so nothing is validated again
+
+
+def test_a_validation_that_measures_nothing_leaves_no_line(tmp_path):
+    settings = settings_for(tmp_path, steps=4, log_every=4, validate_every=1)
+    run(settings, validate=lambda model: {})
+    assert [line["step"] for line in lines(settings, "step")] == [4]
 
 
 def test_a_run_that_goes_on_for_longer_has_the_rates_of_one_that_was_as_long(tmp_path):

@@ -1,11 +1,14 @@
 """The untrained parts of the picturebook checkpoint: tokenizer, text encoder, 9-channel UNet, scheduler.
 
 They have Stable Diffusion's layout at a hundredth of its size. The autoencoder's is in `train_autoencoder.py`.
+Both trainings take the `precision` that is fastest where they run.
 """
 
 import json
 from pathlib import Path
+from typing import Literal
 
+import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -95,3 +98,12 @@ def build_scheduler() -> DDIMScheduler:
         timestep_spacing="trailing",
         rescale_betas_zero_snr=True,
     )
+
+
+def precision() -> Literal["no", "bf16"]:
+    """bfloat16 on a GPU, and on a processor that has instructions for it.
+
+    Without AVX-512 a convolution in bfloat16 took sixteen times as long as in float32.
+    """
+    slow = not torch.cuda.is_available() and "AVX512" not in torch.backends.cpu.get_cpu_capability()
+    return "no" if slow else "bf16"

@@ -10,8 +10,9 @@ masked pictures are encoded too. No adversarial loss, no perceptual network.
 """
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,25 +20,40 @@ import torch.nn.functional as F
 import tyro
 from diffusers import AutoencoderKL
 from items import SIZE
-from loop import Schedule, begin, train
+from models import precision
+from numpy.random import Generator
 from torch import Tensor
 
 from byteedit import masks
+from byteedit.image import to_tensor
 from byteedit.picturebook import scene
+from byteedit.training.batches import Batches
+from byteedit.training.loop import Objective, begin, train
+from byteedit.training.settings import Settings
+
+PAGES = 400_000
+HOLED = 0.3  # share of the pages that have a grey hole
 
 
 @dataclass(kw_only=True)
-class Settings(Schedule):
+class AutoencoderSettings(Settings):
+    """The settings of the autoencoder's training, per process."""
+
     output: Path = Path(".runs/autoencoder")
     steps: int = 7000
+    batch_size: int = 4
     lr: float = 2e-3
-    batch: int = 4
-    """Pictures per process and step."""
+    warmup: int = 100
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.99)
+    ema_decay: float = 0.998
+    mixed_precision: Literal["no", "fp16", "bf16"] = field(default_factory=precision)
+    checkpoint_every: int = 200
     pull: float = 0.05
     """Weight that pulls three latent channels towards the 4 x 4-pooled picture."""
     noise: float = 0.06
     """Largest standard deviation of the noise laid on latents of unit variance."""
-    decoder_of: Path | None = None
+    decoder_of: str = ""
     """A finished autoencoder whose decoder alone is trained on, so that latents keep their meaning."""
 
 
@@ -62,12 +78,10 @@ def build() -> AutoencoderKL:
     return vae
 
 
-def pictures(batch: int, step: int, rank: int) -> Tensor:  # (B, 3, 128, 128) in [-1, 1]
-    rng = np.random.default_rng([3, step, rank])
-    drawn = np.stack([scene(int(rng.integers(2**40)), "train").render() for _ in range(batch)])
-    x = torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 127.5 - 1
-    holes = np.stack([masks.draw(SIZE, rng) if rng.random() < 0.3 else np.zeros(SIZE) for _ in range(batch)])
-    return x * torch.from_numpy(holes == 0)[:, None]
+def picture(seed: int, rng: Generator) -> dict[str, Tensor]:
+    """`image` (3, 128, 128) in [-1, 1], some with a grey hole."""
+    image = to_tensor(scene(seed, "train").render()[None])[0]
+    return {"image": image * torch.from_numpy(masks.draw(SIZE, rng) == 0) if rng.random() < HOLED else image}
 
 
 def edges(x: Tensor) -> Tensor:
@@ -78,7 +92,7 @@ def edges(x: Tensor) -> Tensor:
 class Reconstruction(torch.nn.Module):
     """The training graph, in one module so that every process averages its gradients."""
 
-    def __init__(self, vae: AutoencoderKL, settings: Settings):
+    def __init__(self, vae: AutoencoderKL, settings: AutoencoderSettings):
         super().__init__()
         self.vae, self.settings = vae, settings
 
@@ -102,31 +116,34 @@ class Reconstruction(torch.nn.Module):
         return {"loss": sum(weights[name] * term for name, term in terms.items())} | terms
 
 
-def main(settings: Settings) -> None:
-    torch.set_num_threads(1)
-    accelerator = begin()
-    settings.output.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
+def main(settings: AutoencoderSettings) -> None:
+    accelerator = begin(settings)
     vae = AutoencoderKL.from_pretrained(settings.decoder_of) if settings.decoder_of else build()
     if settings.decoder_of:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
     model = Reconstruction(vae, settings)
-
-    def loss(wrapped, step):
-        torch.manual_seed(step * 64 + accelerator.process_index)
-        return wrapped(pictures(settings.batch, step, accelerator.process_index).to(accelerator.device))
-
-    vae = train(accelerator, model, loss, settings, warmup=100, ema_decay=0.998).vae
+    objective = Objective(name="autoencoder", model=model, loss=lambda model, batch: model(batch["image"]))
+    batches = Batches(
+        dataset=range(PAGES),
+        prepare=picture,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        process=accelerator.process_index,
+        processes=accelerator.num_processes,
+        workers=settings.workers,
+    )
+    kept = train(accelerator, [objective], batches, settings)["autoencoder"]
     if accelerator.is_main_process:
+        model.load_state_dict(kept, strict=False)
         finish(vae.float().cpu().eval(), settings.output)
+    accelerator.end_training()
 
 
 @torch.no_grad()
 def finish(vae: AutoencoderKL, run: Path) -> None:
     """Measure on validation scenes, store the latents' scale, save."""
-    drawn = np.stack([scene(seed, "validation").render() for seed in range(256)])
-    x = torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 127.5 - 1
+    x = to_tensor(np.stack([scene(seed, "validation").render() for seed in range(256)]))
     z = vae.encode(x).latent_dist.mean
     y = vae.decode(z).sample.clamp(-1, 1)
     if vae.config.scaling_factor == 1:  # a decoder trained on keeps the scale that its diffusion model knows
@@ -139,4 +156,5 @@ def finish(vae: AutoencoderKL, run: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings))
+    torch.set_num_threads(1)
+    main(tyro.cli(AutoencoderSettings, description=__doc__))

@@ -9,9 +9,10 @@ training goes on; "windows" train on a quarter of the latents, cut around small 
 """
 
 import copy
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,29 +20,40 @@ import tyro
 from accelerate import Accelerator
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from items import WINDOW, Item, fits, item
-from loop import Schedule, begin, train
-from models import LENGTH, build_models, build_scheduler, build_tokenizer
+from models import LENGTH, build_models, build_scheduler, build_tokenizer, precision
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from byteedit import ByteEditInpaintPipeline
 from byteedit.image import to_tensor
 from byteedit.picturebook import PAGE
+from byteedit.training.loop import Objective, begin, train
+from byteedit.training.settings import Settings
 
 FACTOR = 4  # pixels of a latent's side
 
 
 @dataclass(kw_only=True)
-class Settings(Schedule):
+class BaseSettings(Settings):
+    """The settings of the baseline's training, per process."""
+
     output: Path = Path(".runs/base")
     steps: int = 5500
+    batch_size: int = 16
+    """Whole pictures that a process takes at once; of windows it takes two and a half times as many."""
     lr: float = 1e-3
-    vae: Path = Path(".runs/autoencoder/vae")
+    warmup: int = 300
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.99)
+    ema_decay: float = 0.999
+    mixed_precision: Literal["no", "fp16", "bf16"] = field(default_factory=precision)
+    checkpoint_every: int = 200
+    validate_every: int = 200
+    """Steps after which output/pipeline is written anew, so that a half-trained one can be looked at."""
+    vae: str = ".runs/autoencoder/vae"
     """The finished autoencoder."""
-    start_from: Path | None = None
+    start_from: str = ""
     """A pipeline folder, such as the shipped one, from whose tokenizer, text encoder and UNet training starts."""
-    batch: int = 16
-    """Whole pictures per process and step; a step on windows takes two and a half times as many."""
     windows: float = 0.6
     """Share of the schedule, from its start, that mixes in steps on windows."""
     pool: int = 3000
@@ -53,20 +65,37 @@ class Settings(Schedule):
 
 
 class Pool:
-    """Items as latents, in memory; slot `i` is renewed in turn, so its content follows from the step alone."""
+    """Items as latents, in memory, from which the loop's batches are drawn.
 
-    def __init__(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer, size: int, accelerator: Accelerator):
-        self.vae, self.tokenizer, self.accelerator, self.filled = vae, tokenizer, accelerator, 0
+    Slot `i` is renewed in turn, so its content follows from the step alone.
+    """
+
+    def __init__(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer, settings: BaseSettings, accelerator: Accelerator):
+        self.vae, self.tokenizer, self.settings, self.accelerator = vae, tokenizer, settings, accelerator
+        self.filled, size = 0, settings.pool
         self.latents = torch.empty(size, 4, 32, 32, dtype=torch.float16)
         self.masked_latents = torch.empty_like(self.latents)
         self.masks = torch.empty(size, 1, 32, 32, dtype=torch.uint8)
         self.ids = torch.empty(size, LENGTH, dtype=torch.int32)
         self.windows = torch.empty(size, 3, dtype=torch.int64)  # `_window` of each item
 
+    def stream(self, first: int, last: int) -> Iterator[dict[str, Tensor]]:
+        """This process's batches number `first` up to, not including, `last`, which is the end of the schedule."""
+        whole, own = self.settings.batch_size, self.accelerator.process_index
+        for number in range(first, last):
+            self.fill_to(self.settings.pool + number * self.settings.renew)
+            window = number < self.settings.windows * last and number % 4 != 3
+            rng = np.random.default_rng([self.settings.seed, number, own])
+            yield self.draw(whole * 5 // 2 if window else whole, window, rng)
+
     def fill_to(self, number: int) -> None:
-        """Hold the newest items up to `number` in all, as if all before them had been made."""
-        for first in range(max(self.filled, number - len(self.ids)), number, 50):
-            numbers = range(first, min(first + 50, number))
+        """Hold the newest items up to `number` in all, as if all before them had been made.
+
+        As many are encoded at once as a step renews: the last digits depend on what is encoded together.
+        """
+        together = max(1, self.settings.renew)
+        for first in range(max(self.filled, number - len(self.ids)), number, together):
+            numbers = range(first, min(first + together, number))
             processes, own = self.accelerator.num_processes, self.accelerator.process_index
             self._write(numbers, [item(processes * n + own) for n in numbers])
         self.filled = number
@@ -99,13 +128,12 @@ class Pool:
         return whole | cut
 
     def _gather(self, slots: Tensor) -> dict[str, Tensor]:
-        batch = {
+        return {
             "latents": self.latents[slots].float(),
             "masked_latents": self.masked_latents[slots].float(),
             "mask": self.masks[slots].float(),
             "input_ids": self.ids[slots].long(),
         }
-        return {k: v.to(self.accelerator.device) for k, v in batch.items()}
 
 
 def _window(item: Item) -> tuple[int, int, int]:
@@ -131,46 +159,44 @@ class Denoiser(nn.Module):
         self.text_encoder, self.unet, self.outside = text_encoder, unet, outside
         self.scheduler = build_scheduler()
 
-    def forward(self, latents, masked_latents, mask, input_ids, generator) -> dict[str, Tensor]:
-        device = latents.device
-        u = (torch.arange(len(latents)) + torch.rand(len(latents), generator=generator)) / len(latents)
-        t = (1000 * u**0.75).long().clamp(max=999).to(device)  # (B,)
-        noise = torch.randn(latents.shape, generator=generator).to(device)
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The loss of a batch as `Pool.draw` makes it, its part inside the mask, and that of its noisiest rows."""
+        latents, mask = batch["latents"], batch["mask"]
+        u = (torch.arange(len(latents)) + torch.rand(len(latents))) / len(latents)
+        t = (1000 * u**0.75).long().clamp(max=999).to(latents.device)  # (B,)
+        noise = torch.randn_like(latents)
         noisy = self.scheduler.add_noise(latents, noise, t)
-        text = self.text_encoder(input_ids).last_hidden_state  # (B, 24, 128)
-        v = self.unet(torch.cat([noisy, mask, masked_latents], 1), t, text).sample.float()  # (B, 4, h, w)
+        text = self.text_encoder(batch["input_ids"]).last_hidden_state  # (B, 24, 128)
+        v = self.unet(torch.cat([noisy, mask, batch["masked_latents"]], 1), t, text).sample.float()  # (B, 4, h, w)
         error = (v - self.scheduler.get_velocity(latents, noise, t)).square().mean(1, keepdim=True)
         weight = mask + self.outside * (1 - mask)
         each = (error * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
         inside = (error * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3)).clamp(min=1)
-        noisiest = t > 600
-        return {"loss": each.mean(), "inside": inside.mean(), "inside_noisy": inside[noisiest].mean()}
+        noisiest = t > 600  # (B,)
+        inside_noisy = (inside * noisiest).sum() / noisiest.sum().clamp(min=1)
+        return {"loss": each.mean(), "inside": inside.mean(), "inside_noisy": inside_noisy}
 
 
-def main(settings: Settings) -> None:
-    torch.set_num_threads(1)
-    accelerator = begin()
-    settings.output.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
+def main(settings: BaseSettings) -> None:
+    accelerator = begin(settings)
     start = settings.start_from
     tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer") if start else build_tokenizer()
     model = Denoiser(*build_models(tokenizer, start), settings.outside)
     vae = AutoencoderKL.from_pretrained(settings.vae).eval().requires_grad_(False).to(accelerator.device)
-    rank, pool = accelerator.process_index, Pool(vae, tokenizer, settings.pool, accelerator)
 
-    def loss(wrapped, step):
-        pool.fill_to(settings.pool + step * settings.renew)
-        window = step < settings.windows * settings.steps and step % 4 != 3
-        batch = pool.draw(
-            settings.batch * 5 // 2 if window else settings.batch, window, np.random.default_rng([step, rank])
-        )
-        return wrapped(**batch, generator=torch.Generator().manual_seed(64 * step + rank))
+    def validate(_) -> dict[str, float]:
+        """Nothing is measured; the pipeline is there to be looked at."""
+        if accelerator.is_main_process:
+            export(model, tokenizer, vae, settings.output / "pipeline")
+        return {}
 
-    save = partial(export, tokenizer=tokenizer, vae=vae, folder=settings.output / "pipeline")
-    train(accelerator, model, loss, settings, warmup=300, ema_decay=0.999, each_checkpoint=save)
+    objective = Objective(name="base", model=model, loss=lambda model, batch: model(batch))
+    train(accelerator, [objective], Pool(vae, tokenizer, settings, accelerator), settings, validate=validate)
+    accelerator.print(settings.output / "pipeline")
+    accelerator.end_training()
 
 
-def export(model: Denoiser, step: int, *, tokenizer: CLIPTokenizer, vae: AutoencoderKL, folder: Path) -> None:
+def export(model: Denoiser, tokenizer: CLIPTokenizer, vae: AutoencoderKL, folder: Path) -> None:
     """Write the pipeline in diffusers layout, fp16 safetensors."""
     pipe = ByteEditInpaintPipeline(
         vae=vae,
@@ -192,8 +218,8 @@ def export(model: Denoiser, step: int, *, tokenizer: CLIPTokenizer, vae: Autoenc
     pipe.save_config(folder)
     tokenizer.save_pretrained(folder / "tokenizer")
     pipe.scheduler.save_pretrained(folder / "scheduler")
-    print(f"step {step}: wrote {folder}")
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings))
+    torch.set_num_threads(1)
+    main(tyro.cli(BaseSettings, description=__doc__))

@@ -128,7 +128,8 @@ class Run:
         return True
 
     def _compare(self, course: dict[str, Any], checkpoint: Path) -> None:
-        ours, defaults = json.loads(json.dumps([self.course, self.defaults]))  # tuples are lists there
+        both = json.dumps([self.course, self.defaults], default=str)  # an output's default is a path
+        ours, defaults = json.loads(both)  # tuples are lists there
         for name in sorted(ours.keys() | course.keys()):
             was, now = course.get(name, defaults.get(name)), ours.get(name)
             if was != now:

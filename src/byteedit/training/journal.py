@@ -52,7 +52,9 @@ class Journal:
         return means
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """A line of `values`, on the main process."""
+        """A line of `values`, if there are any, on the main process."""
+        if not values:
+            return
         if self.accelerator.is_main_process:
             rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
             with self.file.open("a") as log:
