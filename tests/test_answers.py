@@ -1,14 +1,17 @@
-"""Answers and the study that they are to: what is asked of a task, and what belongs to another study."""
+"""Answers and the study that they are to: what is asked of a task, what is none, and what belongs to another study."""
 
+import json
 import shutil
 
 import pytest
 
 from byteedit.data.skipped import Skipped
-from byteedit.evaluation.human.answers import read_answers
+from byteedit.evaluation.human.answers import Answer, append, read_answers
 from byteedit.evaluation.human.raters import join
 from byteedit.evaluation.human.summary import summarise
 from toy_studies import make_study
+
+LEFT = {"overall": "left"}
 
 
 def test_of_a_joint_axis_an_erasure_is_answered_and_reported_without_aesthetics(tmp_path):
@@ -54,3 +57,30 @@ def test_answers_under_a_head_that_names_no_study_count(tmp_path, head):
     ann = answered(study, "Ann")
     ann.file.write_bytes(head + b"\n" + ann.file.read_bytes().split(b"\n", 1)[1])
     assert len(read_answers(study, Skipped())) == 8
+
+
+@pytest.mark.parametrize("cut", range(0, 160, 7))
+def test_wherever_a_line_is_torn_the_others_stand(tmp_path, cut):
+    study = make_study(tmp_path, "gsb", raters=2, votes=2)
+    ann = join(study, "Ann")
+    ann.record("first", ann.questions[0].id, LEFT)
+    kept = len(ann.file.read_bytes())
+    ann.record("torn", ann.questions[1].id, LEFT)
+    ann.file.write_bytes(ann.file.read_bytes()[: kept + cut])
+    ann.record("last", ann.questions[2].id, LEFT)
+    ids = [answer.id for answer in read_answers(study, Skipped())]
+    assert ids in (["first", "last"], ["first", "torn", "last"])
+
+
+def test_lines_that_are_no_answers_are_counted(tmp_path):
+    study = make_study(tmp_path, "gsb", raters=2, votes=2)
+    ann = join(study, "Ann")
+    good = Answer(id="good", question=ann.questions[0].id, rater="ann", value=LEFT, time="2025-01-01T00:00:00+00:00")
+    append(ann.file, good)
+    row = json.loads(ann.file.read_text().splitlines()[1])
+    strange = [row | {"question": "q9999"}, row | {"value": 3}, row | {"id": [1]}, row | {"more": 1}, [1], 5]
+    with open(ann.file, "ab") as file:
+        file.write("".join(json.dumps(one) + "\n" for one in strange).encode() + b"\xff\n\n")
+    skipped = Skipped()
+    assert read_answers(study, skipped) == [good]
+    assert skipped.reasons == {"not an answer to this study": 6, "torn line": 1}

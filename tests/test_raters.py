@@ -221,31 +221,6 @@ def test_a_torn_line_is_survived_and_its_question_asked_again(study):
     assert skipped.reasons == {"torn line": 1}
 
 
-@pytest.mark.parametrize("cut", range(0, 160, 7))
-def test_wherever_a_line_is_torn_the_others_stand(study, cut):
-    ann = join(study, "Ann")
-    ann.record("first", ann.questions[0].id, LEFT)
-    kept = len(ann.file.read_bytes())
-    ann.record("torn", ann.questions[1].id, LEFT)
-    ann.file.write_bytes(ann.file.read_bytes()[: kept + cut])
-    ann.record("last", ann.questions[2].id, LEFT)
-    ids = [answer.id for answer in read_answers(study, Skipped())]
-    assert ids in (["first", "last"], ["first", "torn", "last"])
-
-
-def test_lines_that_are_no_answers_are_counted(study):
-    ann = join(study, "Ann")
-    good = Answer(id="good", question=ann.questions[0].id, rater="ann", value=LEFT, time="2025-01-01T00:00:00+00:00")
-    append(ann.file, good)
-    row = json.loads(ann.file.read_text().splitlines()[1])
-    strange = [row | {"question": "q9999"}, row | {"value": 3}, row | {"id": [1]}, row | {"more": 1}, [1], 5]
-    with open(ann.file, "ab") as file:
-        file.write("".join(json.dumps(one) + "\n" for one in strange).encode() + b"\xff\n\n")
-    skipped = Skipped()
-    assert read_answers(study, skipped) == [good]
-    assert skipped.reasons == {"not an answer to this study": 6, "torn line": 1}
-
-
 @pytest.mark.parametrize("kind", ["gsb", "scores", "best-worst"])
 def test_a_rater_who_looks_passes_the_checks_and_one_who_does_not_fails(tmp_path, kind):
     study = make_study(tmp_path, kind, ("ours", "good", "fair", "poor"), attention=6)
