@@ -5,6 +5,7 @@ between `watching`'s. A measure that no reward was trained on, the gold judge, c
 that trains may know it. Source: ByteEdit (arXiv 2404.04860), "Boost".
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar, Literal
@@ -50,6 +51,7 @@ class PeflSettings(TuneSettings, FeedbackSettings):
     """The settings of feedback learning as a stage."""
 
     free: ClassVar[frozenset[str]] = TuneSettings.free | {"shown", "recommends"}
+    optional: ClassVar[frozenset[str]] = frozenset({"features"})
 
     rewards: dict[str, float]
     """The rewards by name, each with its weight in Eq. 4, as in {aesthetic: 1, alignment: 1}. One of weight 0 is not
@@ -79,7 +81,7 @@ class PeflSettings(TuneSettings, FeedbackSettings):
             self.rewards = {name: float(weight) for name, weight in self.rewards.items()}
         except (AttributeError, TypeError, ValueError):
             raise ValueError(f"rewards is {self.rewards!r}; give weights by name, as in {{aesthetic: 1}}.") from None
-        if not any(self.rewards.values()) or min(self.rewards.values()) < 0:
+        if not any(self.rewards.values()) or not all(0 <= weight < math.inf for weight in self.rewards.values()):
             raise ValueError(f"rewards is {self.rewards}; give one a weight above 0, and none below.")
         if unknown := sorted(self.rewards.keys() - self.reward_models.keys() - set(SHIPPED)):
             raise ValueError(

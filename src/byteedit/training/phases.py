@@ -71,6 +71,7 @@ class FastSettings(PeflSettings, AdversarialSettings):
     """The settings of acceleration. Those of a phase are these, but for what the phase says itself."""
 
     free: ClassVar[frozenset[str]] = PeflSettings.free | {"before"}
+    optional: ClassVar[frozenset[str]] = PeflSettings.optional | {"discriminator"}
 
     discriminator: str = "google/vit-base-patch16-224-in21k"
     """What the discriminator begins with: a CoherenceReward (folder, hub name, or coherence for the one that ships), or
