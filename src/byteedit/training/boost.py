@@ -6,6 +6,7 @@ that trains may know it. Source: ByteEdit (arXiv 2404.04860), "Boost".
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar, Literal
@@ -18,7 +19,8 @@ from torch import nn
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
-from byteedit.rewards import PreferenceReward
+from byteedit.hub import asked_for, nowhere
+from byteedit.rewards import PreferenceReward, Reward
 from byteedit.rewards.opening import SHIPPED, locate, open_reward
 from byteedit.schedule import Schedule
 from byteedit.training.adapters import warn_of_schedule
@@ -41,7 +43,7 @@ from byteedit.training.streams import open_batches
 from byteedit.training.watching import HeldOut, Judge, keep_sheet
 from byteedit.vgg import VGGFeatures
 
-__all__ = ["PeflSettings", "fit", "open_features", "open_rewards", "spaced"]
+__all__ = ["PeflSettings", "fit", "followed", "open_features", "open_rewards", "spaced"]
 
 RECOMMENDED = ("guidance_scale", "guidance_end", "noise_scale")
 
@@ -114,22 +116,31 @@ def spaced(pipe: ByteEditInpaintPipeline, settings: PeflSettings, schedule: Sche
 
 
 def open_rewards(accelerator: Accelerator, settings: PeflSettings) -> dict[str, nn.Module]:
-    """The rewards by name, fixed, in evaluation mode, on the device; in bfloat16 where training is, else in float32.
+    """The rewards by name, fixed, in evaluation mode, on the device, in float32: so what is held out is measured.
 
     Those of weight 0 only where pictures are held out, on which alone they are measured.
 
     Raises:
         ValueError: there is none where one should be.
     """
-    dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
     with accelerator.main_process_first():
         asked = [name for name, weight in settings.rewards.items() if weight or settings.held_out]
         rewards = {name: open_reward(settings.place(name)) for name in asked}
-    return {name: reward.requires_grad_(False).eval().to(accelerator.device, dtype) for name, reward in rewards.items()}
+    return {name: reward.requires_grad_(False).eval().to(accelerator.device) for name, reward in rewards.items()}
+
+
+def followed(
+    accelerator: Accelerator, settings: PeflSettings, rewards: Mapping[str, nn.Module]
+) -> dict[str, tuple[Reward, float]]:
+    """The rewards that are learnt from, each with its weight, as `Feedback` takes them: in bfloat16 where training is,
+    by autocast, which leaves their weights as they are; else in float32, since float16 gives NaN.
+    """
+    lowered = torch.autocast(accelerator.device.type, torch.bfloat16, accelerator.mixed_precision == "bf16")
+    return {name: (lowered(rewards[name].rate), weight) for name, weight in settings.rewards.items() if weight}
 
 
 def open_features(
-    accelerator: Accelerator, settings: PeflSettings, rewards: dict[str, nn.Module]
+    accelerator: Accelerator, settings: PeflSettings, rewards: Mapping[str, nn.Module]
 ) -> TowerFeatures | VGGFeatures | None:
     """What L_vgg compares, on the device; the tower of one of `rewards` is shared with it.
 
@@ -139,13 +150,20 @@ def open_features(
     name = settings.features
     if not name:
         return None
-    with accelerator.main_process_first():
-        if name not in {*SHIPPED, *settings.reward_models}:
+    known = {**settings.reward_models, **dict.fromkeys(SHIPPED)}
+    if name not in known and nowhere(name):
+        raise ValueError(
+            f"features is {name}, and nothing is there; give a folder or a hub name, owner/name, of a VGG16, or one of "
+            f"{', '.join(known)}; or leave it empty, without L_vgg."
+        )
+    if name not in known:
+        with accelerator.main_process_first(), asked_for("VGG16 for features", name):
             return VGGFeatures.from_pretrained(name).to(accelerator.device)
+    with accelerator.main_process_first():
         reward = rewards[name] if name in rewards else open_reward(settings.place(name)).to(accelerator.device)
     if not isinstance(reward, PreferenceReward):
         raise ValueError(f"features is {name}, a {type(reward).__name__}; take a PreferenceReward's tower, or a VGG16.")
-    return TowerFeatures(reward)
+    return TowerFeatures(reward, lowered=accelerator.mixed_precision == "bf16")
 
 
 def fit(
@@ -172,17 +190,17 @@ def fit(
         edits = open_data(settings.data, settings, skipped)
         known = open_held_out(pipe, settings, skipped)
     place(pipe, accelerator)
-    rates = {name: reward.rate for name, reward in rewards.items()}
     feedback = Feedback(
         None if sharded(accelerator) else pipe.unet,
         pipe.vae,
         partial(encode_text, pipe),
         rollout_scheduler(pipe.scheduler),
-        {name: (rates[name], weight) for name, weight in settings.rewards.items() if weight},
+        followed(accelerator, settings, rewards),
         settings,
         features,
     )
     items = make_items(pipe, edits, settings, feedback.draw_noise)
+    rates = {name: reward.rate for name, reward in rewards.items()}
     held_out = HeldOut(accelerator, pipe, rates, known, judge, settings.prompted)
 
     def validate(*models: nn.Module) -> dict[str, float | Image]:

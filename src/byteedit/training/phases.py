@@ -39,7 +39,7 @@ from byteedit.training.base import (
     rollout_scheduler,
     training_scheduler,
 )
-from byteedit.training.boost import PeflSettings, open_features, open_rewards, spaced
+from byteedit.training.boost import PeflSettings, followed, open_features, open_rewards, spaced
 from byteedit.training.checkpoints import sharded
 from byteedit.training.fast import Adversarial, AdversarialSettings, Numbered
 from byteedit.training.loop import train
@@ -226,7 +226,7 @@ def fit(
         pipe.vae,
         partial(encode_text, pipe),
         pipe.scheduler,
-        {name: (rates[name], weight) for name, weight in settings.rewards.items() if weight},
+        followed(accelerator, settings, rewards),
         settings,
         open_features(accelerator, settings, rewards),
         discriminator=discriminator,
