@@ -1,4 +1,4 @@
-"""What feedback learning opens: rewards that are followed in one precision and measured in another; L_vgg's features."""
+"""What feedback learning opens: rewards, followed in one precision and measured in another; the features of L_vgg."""
 
 from dataclasses import replace
 
@@ -76,7 +76,7 @@ def test_features_that_are_nowhere_are_said(settings, tmp_path, monkeypatch):  #
     monkeypatch.setattr("byteedit.vgg.hf_hub_download", refused)
     save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     for name, words in (
-        ("no/vgg/here", r"features is no/vgg/here, and nothing is there; .* or one of pretty, alignment, .* coherence;"),
+        ("no/vgg/here", r"features is no/vgg/here, and nothing is there; .* or one of pretty, alignment, .*;"),
         ("owner/vgg", r"no VGG16 for features owner/vgg here, and the hub does not give it \(404 Client Error\)"),
         (settings.base, r"base has no model.safetensors; name a folder or a hub name, owner/name, of a VGG16"),
         (str(tmp_path), r"lacks features.0.bias; it is no VGG16"),

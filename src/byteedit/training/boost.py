@@ -59,8 +59,9 @@ class PeflSettings(TuneSettings, FeedbackSettings):
     """The rewards by name, each with its weight in Eq. 4, as in {aesthetic: 1, alignment: 1}. One of weight 0 is not
     followed, only measured on what is held out."""
     reward_models: dict[str, str] = field(default_factory=dict)
-    """Where a reward of that name is: a folder or hub name, as in {imagereward: my-rewards/imagereward}. Without, the
-    names aesthetic, alignment and coherence are those in the package, which know its picture book."""
+    """Where a reward of that name is: a folder or hub name, as in {imagereward: my-rewards/imagereward}, or
+    pickscore:FOLDER. Without, the names aesthetic, alignment and coherence are those in the package, which know its
+    picture book."""
     features: str = "timm/vgg16.tv_in1k"
     """What L_vgg compares: a VGG16, by folder or hub name, or the vision tower of a reward, by its name here. Empty
     leaves L_vgg out. (Paper: VGG)"""
