@@ -70,8 +70,6 @@ def learning(sizes: dict, settings: PeflSettings, rounds: int, device: str, file
     place(pipe.to(device), accelerator)
     pipe.unet.train()
     rewards = [rate.__self__ for rate, _ in feedback.rewards.values()]
-    for reward in rewards if settings.mixed_precision == "bf16" else ():
-        reward.bfloat16()
     scale = pipe.vae_scale_factor
     batch, lasts = a_batch(settings.batch_size, settings.size // scale, scale, device), cycle(range(REFL_LAST))
     steps = {

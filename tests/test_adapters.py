@@ -79,6 +79,8 @@ def test_a_lora_on_half_precision_weights_is_trained_in_float32():
 
 
 def test_errors_are_in_words():
+    with pytest.raises(ValueError, match="targets is empty; give ends of names of layers"):
+        add_lora(build_unet(), LoraSettings(rank=2, targets=()))
     with pytest.raises(ValueError, match="rank is -1; give 0"):
         add_lora(build_unet(), LoraSettings(rank=-1))
     with pytest.raises(ValueError, match="nowhere"):

@@ -225,6 +225,24 @@ def test_half_precision_files_open_in_float32_unless_asked(pipe, scene, tmp_path
     assert {part.dtype for part in (halved.vae, halved.text_encoder, halved.unet)} == {torch.bfloat16}
 
 
+def test_weights_that_are_there_as_a_variant_only_are_taken(pipe, tmp_path, scene):
+    pipe.save_pretrained(tmp_path / "half", variant="fp16", max_shard_size="20KB")
+    assert [*(tmp_path / "half" / "unet").glob("*.fp16-00001-of-*.safetensors")]
+    assert torch.equal(latents(ByteEditInpaintPipeline.from_pretrained(tmp_path / "half"), scene), latents(pipe, scene))
+    pipe.text_encoder.save_pretrained(tmp_path / "half" / "text_encoder")
+    both = ByteEditInpaintPipeline.from_pretrained(tmp_path / "half")
+    assert torch.equal(latents(both, scene), latents(pipe, scene))
+
+
+def test_plain_weights_come_before_a_variant(pipe, folder, scene):
+    before = latents(pipe, scene)
+    torch.nn.init.zeros_(pipe.unet.conv_out.weight)
+    pipe.save_pretrained(folder, variant="fp16")
+    assert torch.equal(latents(ByteEditInpaintPipeline.from_pretrained(folder), scene), before)
+    other = ByteEditInpaintPipeline.from_pretrained(folder, variant="fp16")
+    assert not other.unet.conv_out.weight.any()
+
+
 def test_a_pickled_file_that_is_no_part_of_the_pipeline_is_passed_over(folder):
     (folder / "checkpoint-500").mkdir()
     torch.save({}, folder / "checkpoint-500" / "optimizer.bin")

@@ -4,9 +4,12 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPModel
 
+import byteedit
 from byteedit.image import normalize
 from byteedit.rewards import CLIPReward
+from byteedit.rewards.opening import open_reward
 from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD
+from byteedit.rewards.tokens import fitting_tokenizer
 
 PROMPTS = ["a red boat on the lake", "grass", "two blue balloons by the house"]
 
@@ -87,6 +90,48 @@ def test_it_opens_from_folders(build, tmp_path, pictures):
     scale = reward.model.logit_scale.exp().item()
     expected = [scale * score for score in reward.score(pictures, PROMPTS)]
     assert pick.score(pictures, PROMPTS) == pytest.approx(expected, rel=1e-4)
+
+
+def test_pickscore_in_a_folder_is_said_to_be_one(build, tmp_path, pictures, monkeypatch):
+    reward = build()
+    for folder, words in (("whole", "whole"), ("bare", "tokenizer")):
+        reward.model.save_pretrained(tmp_path / folder)
+        reward.tokenizer.save_pretrained(tmp_path / words)
+    scale = reward.model.logit_scale.exp().item()
+    cosines = reward.score(pictures, PROMPTS)
+    assert open_reward(f"{tmp_path}/whole").score(pictures, PROMPTS) == pytest.approx(cosines, abs=1e-6)
+    for name in (f"pickscore:{tmp_path}/whole", f"pickscore:{tmp_path}/bare,tokenizer={tmp_path}/tokenizer"):
+        scores = open_reward(name).score(pictures, PROMPTS)
+        assert scores == pytest.approx([scale * cosine for cosine in cosines], rel=1e-4)
+    monkeypatch.setattr("byteedit.rewards.clip.PICKSCORE_TOKENIZER", str(tmp_path / "tokenizer"))
+    assert open_reward(f"pickscore:{tmp_path}/bare").score(pictures, PROMPTS) == scores
+    with pytest.raises(ValueError, match="bare has 2 tokens, the model has"):
+        open_reward(f"pickscore:{tmp_path}/bare,tokenizer={tmp_path}/bare")
+
+
+def test_what_is_no_clip_is_no_pickscore():
+    with pytest.raises(ValueError, match="coherence is of the type byteedit_coherence_reward, and PickScore is a CLIP"):
+        open_reward(f"pickscore:{byteedit.REWARDS}/coherence")
+    with pytest.raises(ValueError, match="there is no reward at no/such/folder;"):
+        open_reward("pickscore:no/such/folder")
+
+
+def test_a_folder_without_its_tokenizer_is_refused_in_words(build, tmp_path):
+    """transformers makes one of the config's type, which knows nothing but its special tokens."""
+    build().model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"the tokenizer .* has 2 tokens, the model has \d+; name the tokenizer"):
+        open_reward(str(tmp_path))
+
+
+def test_a_tokenizer_may_lack_a_few_of_the_models_words_and_have_none_besides(build, tmp_path):
+    reward = build()
+    reward.tokenizer.save_pretrained(tmp_path)
+    words = len(reward.tokenizer)
+    for size in (words, words + 2, words * 10 // 9):
+        assert len(fitting_tokenizer(tmp_path, size)) == words
+    for size in (words - 1, words * 5 // 4):
+        with pytest.raises(ValueError, match=f"has {words} tokens, the model has {size};"):
+            fitting_tokenizer(tmp_path, size)
 
 
 def test_the_wrong_number_of_prompts_is_refused_in_words(build):

@@ -1,5 +1,7 @@
 """Scores by models, on tiny checkpoints: CLIP's and BLIP's against the models' own, rewards against themselves."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -109,6 +111,14 @@ def test_coherence_is_the_share_of_real_pixels_of_the_whole_and_inside_the_mask(
         real = reward.map([Image.fromarray(answer)])[0]
         assert scored["real"] == pytest.approx(real.mean(), abs=1e-4)
         assert scored["real.masked"] == pytest.approx(real[case.mask > 127].mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["clip", "blip"])
+def test_a_folder_without_its_tokenizer_is_refused_in_words(folder, tmp_path, kind):
+    for file in ("config.json", "model.safetensors"):
+        shutil.copy(folder / kind / file, tmp_path)
+    with pytest.raises(ValueError, match=r"the tokenizer .* has \d tokens, the model has \d+; name the tokenizer"):
+        open_score(f"{kind}:{tmp_path}")
 
 
 def test_pickscore_is_scaled(folder, pictures):

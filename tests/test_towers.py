@@ -116,6 +116,20 @@ def test_a_coherence_reward_is_what_architecture_says_where_its_weights_fit(mode
     torch.testing.assert_close(wide(image), open_reward("./coherence").eval()(image))
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("blip", r"the tokenizer ./blip has 5 tokens, the model has \d+; name the tokenizer that it was trained with"),
+        ("preference", r"the tokenizer .*preference cannot be opened \(.*\); name its folder"),
+    ],
+)
+def test_a_folder_without_its_tokenizer_is_refused_in_words(models, model, words):
+    for file in (models / model).glob("*token*"):
+        file.unlink()
+    with pytest.raises(ValueError, match=words):
+        built("aesthetic", model, **MLP)
+
+
 @pytest.mark.parametrize("stem", [(), STEM])
 def test_a_coherence_reward_that_goes_on_with_a_residual_sees_as_before_until_it_learns(models, stem):
     first = CoherenceReward(CoherenceRewardConfig(vit_config=VISION, stem_widths=stem)).eval()

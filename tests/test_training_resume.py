@@ -244,6 +244,15 @@ def test_a_run_that_goes_on_for_longer_has_the_rates_of_one_that_was_as_long(tmp
     assert moved[0] == moved[1]
 
 
+def test_a_line_of_the_log_tells_the_rate_that_its_step_was_taken_with(tmp_path):
+    settings = settings_for(tmp_path, steps=6, warmup=2, schedule="linear", log_every=1)
+    for length in (3, 6):
+        run(replace(settings, steps=length))
+        reset()
+    rates = [line["lr"] for line in lines(settings, "lr")]
+    assert rates == pytest.approx([0, 0.025, 0.05, 0.0375, 0.025, 0.0125])
+
+
 def test_less_steps_than_were_taken_are_said(tmp_path, caplog):
     run(settings_for(tmp_path))
     reset()

@@ -42,8 +42,14 @@ class VGGFeatures(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name: str = VGG16, layers: Sequence[str] = PERCEPTUAL) -> "VGGFeatures":
-        """Published weights: a folder or hub name with a model.safetensors of VGG16; later layers are left out."""
+        """Published weights: a folder or hub name with a model.safetensors of VGG16; later layers are left out.
+
+        Raises:
+            ValueError: the folder has no such file, or the weights are no VGG16's.
+        """
         local = Path(name) / "model.safetensors"
+        if local.parent.is_dir() and not local.is_file():
+            raise ValueError(f"{name} has no model.safetensors; name a folder or a hub name, owner/name, of a VGG16.")
         weights = load_file(local if local.is_file() else hf_hub_download(name, "model.safetensors"))
         model = cls(layers)
         known = model.state_dict()

@@ -30,7 +30,7 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPV
 
 from byteedit import diffusion
 from byteedit.pipeline import checks
-from byteedit.pipeline.loading import enlarged, modernised, pickled_only
+from byteedit.pipeline.loading import enlarged, modernised, only_variant, pickled_only
 from byteedit.pipeline.loras import Loras
 from byteedit.pipeline.outpaint import outpaint
 from byteedit.pipeline.stages import Stages
@@ -119,9 +119,9 @@ class ByteEditInpaintPipeline(
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs):
         """Load a checkpoint in diffusers layout: a folder, or a hub id (offline: from the standard cache).
 
-        As in diffusers, but every part is in float32 unless `dtype` says otherwise, whatever its file is in, and
-        nothing is unpickled unless `use_safetensors` (None: where need be) asks for it. Raises ValueError where the
-        weights are there in pickled form only.
+        As in diffusers, but every part is in float32 unless `dtype` says otherwise, whatever its file is in; weights
+        that a folder has as a `variant` only, such as fp16, are taken; and nothing is unpickled unless
+        `use_safetensors` (None: where need be) asks for it: ValueError where weights are there in pickled form only.
         """
         kwargs.setdefault("use_safetensors", True)
         if kwargs.keys().isdisjoint({"dtype", "torch_dtype"}):
@@ -132,6 +132,7 @@ class ByteEditInpaintPipeline(
                 f"{folder} holds pickled weights (.bin) and no .safetensors; unpickling can run code. Convert it with"
                 " save_pretrained, or pass use_safetensors=None if you trust where it came from."
             )
+        kwargs.setdefault("variant", only_variant(folder, kwargs))
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     def save_pretrained(self, save_directory, safe_serialization: bool = True, variant: str | None = None, **kwargs):

@@ -1,4 +1,4 @@
-"""What loading looks at before diffusers does: weights that are pickled, configs that are outdated."""
+"""What loading looks at before diffusers does: weights that are pickled or a variant, configs that are outdated."""
 
 import json
 from collections.abc import Container
@@ -9,12 +9,26 @@ from diffusers.configuration_utils import FrozenDict
 CURRENT_SCHEDULER = {"steps_offset": 1, "skip_prk_steps": True}  # what diffusers sets on outdated scheduler configs
 
 
-def pickled_only(folder: Path, passed: Container[str]) -> bool:
-    """Whether a folder has a component, named in its index and not passed by hand, whose only weights are pickled."""
+def components(folder: Path, passed: Container[str]) -> list[Path]:
+    """The folders of the components that a folder's index names and that are not passed by hand."""
     index = folder / "model_index.json"
     named = json.loads(index.read_text()) if index.is_file() else {}
-    parts = [folder / name for name, value in named.items() if isinstance(value, list) and name not in passed]
-    return any([*part.glob("*.bin")] and not [*part.glob("*.safetensors")] for part in parts)
+    return [folder / name for name, value in named.items() if isinstance(value, list) and name not in passed]
+
+
+def pickled_only(folder: Path, passed: Container[str]) -> bool:
+    """Whether a folder has a component, named in its index and not passed by hand, whose only weights are pickled."""
+    return any([*part.glob("*.bin")] and not [*part.glob("*.safetensors")] for part in components(folder, passed))
+
+
+def only_variant(folder: Path, passed: Container[str]) -> str | None:
+    """The variant, such as fp16, in which alone a component of the folder has weights; None where there is no such."""
+    variants = set()
+    for part in components(folder, passed):
+        names = [file.name.split(".") for file in part.glob("*.safetensors")]  # model.fp16[-00001-of-00002].safetensors
+        if all(len(name) == 3 for name in names):
+            variants |= {name[1].split("-")[0] for name in names}
+    return variants.pop() if len(variants) == 1 else None
 
 
 def enlarged(unet):

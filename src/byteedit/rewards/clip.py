@@ -5,15 +5,17 @@ Source: CLIP (arXiv 2103.00020); PickScore (arXiv 2305.01569).
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoTokenizer, CLIPModel
+from transformers import CLIPModel
 
 from byteedit.image import normalize
 from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, fit
 from byteedit.rewards.scoring import score
+from byteedit.rewards.tokens import fitting_tokenizer
 
 __all__ = ["CLIPReward"]
 
@@ -42,15 +44,25 @@ class CLIPReward(nn.Module):
             tokenizer: The same for the tokenizer, where it does not lie with the model.
             scaled: Multiply the cosine by the model's logit scale, as PickScore does.
             kwargs: Go to `CLIPModel.from_pretrained`; `dtype` is float32 unless given.
+
+        Raises:
+            ValueError: the tokenizer cannot be opened, or is another model's.
         """
         if kwargs.keys().isdisjoint({"dtype", "torch_dtype"}):
             kwargs["dtype"] = torch.float32
         model = CLIPModel.from_pretrained(name, **kwargs)
-        return cls(model, AutoTokenizer.from_pretrained(tokenizer or name), scaled=scaled)
+        words = fitting_tokenizer(tokenizer or name, model.config.text_config.vocab_size)
+        return cls(model, words, scaled=scaled)
 
     @classmethod
-    def pickscore(cls, name: str = PICKSCORE, *, tokenizer: str = PICKSCORE_TOKENIZER, **kwargs) -> "CLIPReward":
-        """PickScore, as its authors published it; the arguments as in `from_pretrained`."""
+    def pickscore(cls, name: str = PICKSCORE, *, tokenizer: str | None = None, **kwargs) -> "CLIPReward":
+        """PickScore, as its authors published it, or from a folder; the arguments as in `from_pretrained`.
+
+        Its weights were published without a tokenizer: where none lies in the folder, it is the one of the CLIP that
+        they began as, from the hub.
+        """
+        own = any((Path(name) / file).is_file() for file in ("tokenizer.json", "vocab.json"))
+        tokenizer = tokenizer or (name if own else PICKSCORE_TOKENIZER)
         return cls.from_pretrained(name, tokenizer=tokenizer, scaled=True, **kwargs)
 
     @property

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer
 
 from byteedit.files import new_folder
 from byteedit.rewards.preference import PreferenceReward, PreferenceRewardConfig
+from byteedit.rewards.tokens import fitting_tokenizer
 
 __all__ = ["convert_imagereward"]
 
@@ -60,7 +60,8 @@ def convert_imagereward(
         raise ValueError(f"{output} exists already; name a new folder.")
     weights = read_weights(file)
     model = build(weights, config_of(weights, head_width))
-    model.tokenizer = open_tokenizer(tokenizer, model.config.text_config.vocab_size)
+    words = {"added": BLIP_TOKENS, "spare": 0.0, "whose": "the file"}
+    model.tokenizer = fitting_tokenizer(tokenizer, model.config.text_config.vocab_size, **words)
     with new_folder(output) as folder:
         model.save_pretrained(folder)
 
@@ -159,18 +160,3 @@ def some(names: set[str]) -> str:
     """The first name, and how many more there are."""
     first, *more = sorted(names)
     return f"{first} and {len(more)} more tensors" if more else first
-
-
-def open_tokenizer(name: str, vocab_size: int):
-    """BERT's tokenizer with BLIP's two tokens, of `vocab_size` in all."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except OSError as error:
-        raise ValueError(f"the tokenizer {name} cannot be opened ({error}); name its folder.") from error
-    tokenizer.add_tokens(BLIP_TOKENS, special_tokens=True)
-    if len(tokenizer) != vocab_size:
-        raise ValueError(
-            f"the tokenizer {name} has {len(tokenizer)} tokens with [DEC] and [ENC], the file has {vocab_size}; "
-            "name the tokenizer that it was trained with."
-        )
-    return tokenizer

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModel,
-    AutoTokenizer,
     BlipTextConfig,
     BlipTextModel,
     BlipVisionConfig,
@@ -29,6 +28,7 @@ from byteedit.image import normalize
 from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, fit, residual
 from byteedit.rewards.scoring import score
 from byteedit.rewards.stem import build_stem
+from byteedit.rewards.tokens import fitting_tokenizer
 
 __all__ = ["PreferenceReward", "PreferenceRewardConfig"]
 
@@ -193,7 +193,8 @@ class PreferenceReward(PreTrainedModel):
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with output_loading_info=True
         where = {name: kwargs[name] for name in LOADING if name in kwargs}
-        model.tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **where)
+        vocab_size = model.config.text_config.vocab_size
+        model.tokenizer = fitting_tokenizer(pretrained_model_name_or_path, vocab_size, **where)
         return loaded
 
     def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:

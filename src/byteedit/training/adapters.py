@@ -53,13 +53,15 @@ def add_lora(unet: nn.Module, settings: LoraSettings) -> None:
     """Leave only a new LoRA to be trained, in float32, which at first changes nothing; without a rank, all weights.
 
     Raises:
-        ValueError: no layer's name ends like one of the targets; the rank is negative.
+        ValueError: no layer's name ends like one of the targets, or there are none; the rank is negative.
     """
     if settings.rank < 0:
         raise ValueError(f"rank is {settings.rank}; give 0 to train all weights, or the rank of a LoRA.")
     if not settings.rank:
         unet.requires_grad_(True)
         return
+    if not settings.targets:
+        raise ValueError("targets is empty; give ends of names of layers, such as [to_q, to_v], or leave the line out.")
     layers = [f".{name}" for name, _ in unet.named_modules()]
     if idle := [target for target in settings.targets if not any(name.endswith(f".{target}") for name in layers)]:
         raise ValueError(f"targets has {idle[0]}, and no layer's name ends so; leave it out, or see to its spelling.")

@@ -5,6 +5,8 @@ between `watching`'s. A measure that no reward was trained on, the gold judge, c
 that trains may know it. Source: ByteEdit (arXiv 2404.04860), "Boost".
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar, Literal
@@ -17,7 +19,8 @@ from torch import nn
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.skipped import Skipped
 from byteedit.diffusion import is_flow
-from byteedit.rewards import PreferenceReward
+from byteedit.hub import asked_for, nowhere
+from byteedit.rewards import PreferenceReward, Reward
 from byteedit.rewards.opening import SHIPPED, locate, open_reward
 from byteedit.schedule import Schedule
 from byteedit.training.adapters import warn_of_schedule
@@ -39,7 +42,7 @@ from byteedit.training.streams import open_batches
 from byteedit.training.watching import HeldOut, Judge, keep_sheet
 from byteedit.vgg import VGGFeatures
 
-__all__ = ["PeflSettings", "fit", "open_features", "open_rewards", "spaced"]
+__all__ = ["PeflSettings", "fit", "followed", "open_features", "open_rewards", "spaced"]
 
 RECOMMENDED = ("guidance_scale", "guidance_end", "noise_scale")
 
@@ -49,13 +52,15 @@ class PeflSettings(TuneSettings, FeedbackSettings):
     """The settings of feedback learning as a stage."""
 
     free: ClassVar[frozenset[str]] = TuneSettings.free | {"shown", "recommends"}
+    optional: ClassVar[frozenset[str]] = frozenset({"features"})
 
     rewards: dict[str, float]
     """The rewards by name, each with its weight in Eq. 4, as in {aesthetic: 1, alignment: 1}. One of weight 0 is not
     followed, only measured on what is held out."""
     reward_models: dict[str, str] = field(default_factory=dict)
-    """Where a reward of that name is: a folder or hub name, as in {imagereward: my-rewards/imagereward}. Without, the
-    names aesthetic, alignment and coherence are those in the package, which know its picture book."""
+    """Where a reward of that name is: a folder or hub name, as in {imagereward: my-rewards/imagereward}, or
+    pickscore:FOLDER. Without, the names aesthetic, alignment and coherence are those in the package, which know its
+    picture book."""
     features: str = "timm/vgg16.tv_in1k"
     """What L_vgg compares: a VGG16, by folder or hub name, or the vision tower of a reward, by its name here. Empty
     leaves L_vgg out. (Paper: VGG)"""
@@ -78,7 +83,7 @@ class PeflSettings(TuneSettings, FeedbackSettings):
             self.rewards = {name: float(weight) for name, weight in self.rewards.items()}
         except (AttributeError, TypeError, ValueError):
             raise ValueError(f"rewards is {self.rewards!r}; give weights by name, as in {{aesthetic: 1}}.") from None
-        if not any(self.rewards.values()) or min(self.rewards.values()) < 0:
+        if not any(self.rewards.values()) or not all(0 <= weight < math.inf for weight in self.rewards.values()):
             raise ValueError(f"rewards is {self.rewards}; give one a weight above 0, and none below.")
         if unknown := sorted(self.rewards.keys() - self.reward_models.keys() - set(SHIPPED)):
             raise ValueError(
@@ -111,21 +116,37 @@ def spaced(pipe: ByteEditInpaintPipeline, settings: PeflSettings, schedule: Sche
 
 
 def open_rewards(accelerator: Accelerator, settings: PeflSettings) -> dict[str, nn.Module]:
-    """The rewards by name, fixed, in evaluation mode, on the device; in bfloat16 where training is, else in float32.
+    """The rewards by name, fixed, in evaluation mode, on the device, in float32: so what is held out is measured.
 
     Those of weight 0 only where pictures are held out, on which alone they are measured.
 
     Raises:
         ValueError: there is none where one should be.
     """
-    dtype = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
     with accelerator.main_process_first():
         asked = [name for name, weight in settings.rewards.items() if weight or settings.held_out]
         rewards = {name: open_reward(settings.place(name)) for name in asked}
-    return {name: reward.requires_grad_(False).eval().to(accelerator.device, dtype) for name, reward in rewards.items()}
+    return {name: reward.requires_grad_(False).eval().to(accelerator.device) for name, reward in rewards.items()}
 
 
-def open_features(accelerator: Accelerator, settings: PeflSettings, rewards: dict[str, nn.Module]) -> Features | None:
+def followed(
+    accelerator: Accelerator, settings: PeflSettings, rewards: Mapping[str, nn.Module]
+) -> dict[str, tuple[Reward, float]]:
+    """The rewards that are learnt from, each with its weight, as `Feedback` takes them: in bfloat16 where training is,
+    by autocast, which leaves their weights as they are; else in float32, since float16 gives NaN.
+    """
+    low = lowered(accelerator)
+    return {name: (low(rewards[name].rate), weight) for name, weight in settings.rewards.items() if weight}
+
+
+def lowered(accelerator: Accelerator) -> torch.autocast:
+    """What a function is decorated with, to run in bfloat16 where training does."""
+    return torch.autocast(accelerator.device.type, torch.bfloat16, accelerator.mixed_precision == "bf16")
+
+
+def open_features(
+    accelerator: Accelerator, settings: PeflSettings, rewards: Mapping[str, nn.Module]
+) -> Features | None:
     """What L_vgg compares, on the device; the tower of one of `rewards` is shared with it.
 
     Raises:
@@ -134,13 +155,20 @@ def open_features(accelerator: Accelerator, settings: PeflSettings, rewards: dic
     name = settings.features
     if not name:
         return None
-    with accelerator.main_process_first():
-        if name not in {*SHIPPED, *settings.reward_models}:
+    known = {**settings.reward_models, **dict.fromkeys(SHIPPED)}
+    if name not in known and nowhere(name):
+        raise ValueError(
+            f"features is {name}, and nothing is there; give a folder or a hub name, owner/name, of a VGG16, or one of "
+            f"{', '.join(known)}; or leave it empty, without L_vgg."
+        )
+    if name not in known:
+        with accelerator.main_process_first(), asked_for("VGG16 for features", name):
             return VGGFeatures.from_pretrained(name).to(accelerator.device)
+    with accelerator.main_process_first():
         reward = rewards[name] if name in rewards else open_reward(settings.place(name)).to(accelerator.device)
     if not isinstance(reward, PreferenceReward):
         raise ValueError(f"features is {name}, a {type(reward).__name__}; take a PreferenceReward's tower, or a VGG16.")
-    return reward.requires_grad_(False).eval().features
+    return lowered(accelerator)(reward.requires_grad_(False).eval().features)
 
 
 def fit(
@@ -167,17 +195,17 @@ def fit(
         edits = open_data(settings.data, settings, skipped)
         known = open_held_out(pipe, settings, skipped)
     place(pipe, accelerator)
-    rates = {name: reward.rate for name, reward in rewards.items()}
     feedback = Feedback(
         None if sharded(accelerator) else pipe.unet,
         pipe.vae,
         partial(encode_text, pipe),
         rollout_scheduler(pipe.scheduler),
-        {name: (rates[name], weight) for name, weight in settings.rewards.items() if weight},
+        followed(accelerator, settings, rewards),
         settings,
         features,
     )
     items = make_items(pipe, edits, settings, feedback.draw_noise)
+    rates = {name: reward.rate for name, reward in rewards.items()}
     held_out = HeldOut(accelerator, pipe, rates, known, judge, settings.prompted)
 
     def validate(*models: nn.Module) -> dict[str, float | Image]:

@@ -55,6 +55,11 @@ class ItemSettings(Settings):
     """Probability that a prompt is left out; under an instance's mask or a row's own it never is, so that no words stay
     the way to erase. (stable-diffusion-inpainting: 0.1)"""
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.size < 0:
+            raise ValueError(f"size is {self.size}; give the pixels of a side, or 0 for the model's own.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:

@@ -144,6 +144,7 @@ def train(
             if progress.step:
                 run.save()
         while not _finished(progress, settings):
+            lr = updates[0].optimizer.param_groups[0]["lr"]  # that this step is taken with
             for _ in range(settings.accumulate):
                 batch = next(batches) | {"step": progress.step}
                 _update(accelerator, updates, batch, settings.clip, progress.step + 1, journal)
@@ -152,8 +153,7 @@ def train(
             progress.step, progress.seconds = progress.step + 1, time.monotonic() - began
             journal.advance()
             if _due(progress, settings, settings.log_every):
-                rates = {"minutes": progress.seconds / 60, "lr": updates[0].scheduler.get_last_lr()[0]}
-                journal.write(progress.step, rates | journal.means())
+                journal.write(progress.step, {"minutes": progress.seconds / 60, "lr": lr} | journal.means())
             if validate and _due(progress, settings, settings.validate_every):
                 _validate(run, validate, settings, journal)
             if _finished(progress, settings) and (left := journal.means()):  # stopped early

@@ -39,7 +39,7 @@ from byteedit.training.base import (
     rollout_scheduler,
     training_scheduler,
 )
-from byteedit.training.boost import PeflSettings, open_features, open_rewards, spaced
+from byteedit.training.boost import PeflSettings, followed, open_features, open_rewards, spaced
 from byteedit.training.checkpoints import sharded
 from byteedit.training.fast import Adversarial, AdversarialSettings
 from byteedit.training.loop import train
@@ -71,6 +71,7 @@ class FastSettings(PeflSettings, AdversarialSettings):
     """The settings of acceleration. Those of a phase are these, but for what the phase says itself."""
 
     free: ClassVar[frozenset[str]] = PeflSettings.free | {"before"}
+    optional: ClassVar[frozenset[str]] = PeflSettings.optional | {"discriminator"}
 
     discriminator: str = "google/vit-base-patch16-224-in21k"
     """What the discriminator begins with: a CoherenceReward (folder, hub name, or coherence for the one that ships), or
@@ -225,7 +226,7 @@ def fit(
         pipe.vae,
         partial(encode_text, pipe),
         pipe.scheduler,
-        {name: (rates[name], weight) for name, weight in settings.rewards.items() if weight},
+        followed(accelerator, settings, rewards),
         settings,
         open_features(accelerator, settings, rewards),
         discriminator=discriminator,

@@ -12,7 +12,7 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import MISSING, dataclass, fields, replace
 from io import StringIO
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 __all__ = ["Settings", "changed", "check", "check_watched", "explain", "from_command_line", "read"]
 
@@ -43,6 +43,8 @@ class Settings:
         ("output", "steps", "workers", "log_every", "checkpoint_every", "keep", "patience", "trackers")
     )
     """Settings that may change when a run goes on."""
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """Settings whose default is a name, and which may be left empty besides."""
 
     output: Path
     """Folder of checkpoints, the log and what comes out. A run that finds its checkpoints there goes on from them."""
@@ -215,17 +217,26 @@ def _checked(kind: type, values: Mapping[str, Any], where: str | Path) -> dict[s
         meant = ", ".join(name for names in near for name in names)
         hint = f"perhaps {meant}?" if meant else f"there are {', '.join(known)}."
         raise ValueError(f"{where}: no settings are called {', '.join(unknown)}; {hint}")
-    given = {name: "" if value is None and known[name].default == "" else value for name, value in values.items()}
+    empty = {name for name in known if known[name].default == "" or name in kind.optional}
+    given = {name: "" if value is None and name in empty else value for name, value in values.items()}
     return {name: _typed(name, known[name].type, value) for name, value in given.items()}
 
 
 def _typed(name: str, kind: Any, value: Any) -> Any:
-    """Numbers as numbers, since YAML reads 1e-5 as a word; choices and truth checked; everything else as it is."""
+    """Numbers as numbers, since YAML reads 1e-5 as a word, and nothing as an empty choice or list, where there is one;
+    choices, lists and truth checked; everything else as it is.
+    """
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     if value is False and "no" in get_args(kind):  # which is what YAML takes it for
         return "no"
+    if value is None and "" in get_args(kind):
+        return ""
     if get_origin(kind) is Literal and value not in get_args(kind):
         raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, get_args(kind)))}.")
-    if get_origin(kind) is tuple and isinstance(value, str):
+    if get_origin(kind) is tuple and value is None:
+        return ()
+    if get_origin(kind) is tuple and not isinstance(value, list | tuple):
         raise ValueError(f"{name} is {value!r}, expected a list, such as [{value}].")
     if kind is str and value is None:
         raise ValueError(f"{name} is empty; say what it is, or leave the line out.")

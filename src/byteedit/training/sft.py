@@ -57,6 +57,8 @@ class InpaintSettings(TuneSettings):
         super().__post_init__()
         if not self.outside >= 0:
             raise ValueError(f"outside is {self.outside}; give a weight of 0 or more.")
+        if not self.min_snr >= 0:
+            raise ValueError(f"min_snr is {self.min_snr}; give a gamma above 0, such as 5, or 0 to do without.")
         if not self.absorbed_guidance >= 1:
             raise ValueError(f"absorbed_guidance is {self.absorbed_guidance}; give a number from 1, which is none, up.")
 

@@ -23,6 +23,7 @@ import byteedit
 from byteedit.hub import asked_for, nowhere
 from byteedit.rewards import CoherenceReward, CoherenceRewardConfig, PreferenceReward, PreferenceRewardConfig
 from byteedit.rewards.opening import locate
+from byteedit.rewards.tokens import fitting_tokenizer
 from byteedit.training.reward import RewardSettings
 
 __all__ = ["build"]
@@ -185,7 +186,7 @@ def preference_from_blip(settings: RewardSettings, architectures: list[str]) -> 
         text = blip.text_encoder
     towers = {name: getattr(blip.config, name).to_dict() for name in ("vision_config", "text_config")}
     config = merged(PreferenceRewardConfig(**towers), settings, FITTING[PreferenceReward] | HEAD)
-    model = PreferenceReward(config, AutoTokenizer.from_pretrained(settings.model))
+    model = PreferenceReward(config, fitting_tokenizer(settings.model, config.text_config.vocab_size))
     fill(model.vision_model, blip.vision_model.state_dict())
     fill(model.text_model, text.state_dict())
     return model

@@ -24,7 +24,7 @@ from byteedit.evaluation.scores.words import BLIPScore, clip_forms
 from byteedit.files import weights_sha256
 from byteedit.image import to_tensor
 from byteedit.rewards import CLIPReward, CoherenceReward
-from byteedit.rewards.clip import PICKSCORE, PICKSCORE_TOKENIZER
+from byteedit.rewards.clip import PICKSCORE
 from byteedit.rewards.opening import locate, open_reward
 from byteedit.vgg import VGG16
 
@@ -136,7 +136,7 @@ def open_any_reward(
     return replace(measured, weights=weights_sha256(locate(place)))
 
 
-def open_pickscore(place: str | None, *, tokenizer: str = PICKSCORE_TOKENIZER, device: str = "cpu") -> Score:
+def open_pickscore(place: str | None, *, tokenizer: str | None = None, device: str = "cpu") -> Score:
     """PickScore with the full prompt, from its published weights or a folder of them."""
     where = place or PICKSCORE
     measured = _reward(CLIPReward.pickscore(where, tokenizer=tokenizer).to(device), where, "pickscore", "full", 16)

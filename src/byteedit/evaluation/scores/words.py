@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from PIL.Image import Resampling
 from torch import Tensor, nn
-from transformers import AutoTokenizer, BlipForImageTextRetrieval
+from transformers import BlipForImageTextRetrieval
 
 from byteedit.image import normalize, resize, to_tensor
 from byteedit.reading import read_pictures
 from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD
 from byteedit.rewards.scoring import evaluating
+from byteedit.rewards.tokens import fitting_tokenizer
 
 __all__ = ["BLIPScore", "clip_forms"]
 
@@ -41,7 +42,8 @@ class BLIPScore(nn.Module):
     def from_pretrained(cls, name: str, **kwargs) -> "BLIPScore":
         """From a folder or a hub name such as "Salesforce/blip-itm-large-coco"; in float32 unless `dtype` is given."""
         kwargs.setdefault("dtype", torch.float32)
-        return cls(BlipForImageTextRetrieval.from_pretrained(name, **kwargs), AutoTokenizer.from_pretrained(name))
+        model = BlipForImageTextRetrieval.from_pretrained(name, **kwargs)
+        return cls(model, fitting_tokenizer(name, model.config.text_config.vocab_size))
 
     @property
     def size(self) -> int:
