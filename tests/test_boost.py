@@ -238,7 +238,7 @@ def test_rewards_are_fixed_and_towers_are_shared(settings):
     for reward in rewards.values():
         assert isinstance(reward, PreferenceReward) and not reward.training
         assert {(value.requires_grad, value.dtype) for value in reward.parameters()} == {(False, torch.float32)}
-    assert open_features(accelerator, settings, rewards).reward is rewards["pretty"]
+    assert open_features(accelerator, settings, rewards).__wrapped__.__self__ is rewards["pretty"]
     alone = open_features(accelerator, settings, {})  # of a reward that is not followed
     assert len(alone(torch.zeros(1, 3, 16, 16))) == 4
 
