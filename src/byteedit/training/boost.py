@@ -31,8 +31,8 @@ from byteedit.training.base import (
     make_items,
     open_data,
     open_held_out,
-    place,
     rollout_scheduler,
+    to_device,
     write,
 )
 from byteedit.training.checkpoints import sharded
@@ -101,7 +101,7 @@ class PeflSettings(TuneSettings, FeedbackSettings):
         if self.recommends and not self.rank:
             raise ValueError("recommends is what a LoRA recommends, and rank is 0: all weights are trained.")
 
-    def place(self, reward: str) -> str:
+    def locate_reward(self, reward: str) -> str:
         """Where a reward is, by its name."""
         return locate(self.reward_models.get(reward, reward))
 
@@ -125,7 +125,7 @@ def open_rewards(accelerator: Accelerator, settings: PeflSettings) -> dict[str, 
     """
     with accelerator.main_process_first():
         asked = [name for name, weight in settings.rewards.items() if weight or settings.held_out]
-        rewards = {name: open_reward(settings.place(name)) for name in asked}
+        rewards = {name: open_reward(settings.locate_reward(name)) for name in asked}
     return {name: reward.requires_grad_(False).eval().to(accelerator.device) for name, reward in rewards.items()}
 
 
@@ -165,7 +165,7 @@ def open_features(
         with accelerator.main_process_first(), asked_for("VGG16 for features", name):
             return VGGFeatures.from_pretrained(name).to(accelerator.device)
     with accelerator.main_process_first():
-        reward = rewards[name] if name in rewards else open_reward(settings.place(name)).to(accelerator.device)
+        reward = rewards[name] if name in rewards else open_reward(settings.locate_reward(name)).to(accelerator.device)
     if not isinstance(reward, PreferenceReward):
         raise ValueError(f"features is {name}, a {type(reward).__name__}; take a PreferenceReward's tower, or a VGG16.")
     return lowered(accelerator)(reward.requires_grad_(False).eval().features)
@@ -195,7 +195,7 @@ class Stage:
         with accelerator.main_process_first():
             self.edits = open_data(settings.data, settings, self.skipped)
             known = open_held_out(pipe, settings, self.skipped)
-        place(pipe, accelerator)
+        to_device(pipe, accelerator)
         self.feedback = kind(
             None if sharded(accelerator) else pipe.unet,
             pipe.vae,

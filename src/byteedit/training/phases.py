@@ -35,7 +35,7 @@ from byteedit.training.settings import changed, check
 from byteedit.training.towers import build
 from byteedit.training.watching import Judge
 
-__all__ = ["FastSettings", "fit", "open_models", "schedule"]
+__all__ = ["FastSettings", "fit", "open_models", "recommended_schedule"]
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class FastSettings(PeflSettings, AdversarialSettings):
         return self.output / ("lora" if self.rank else "checkpoint")
 
 
-def schedule(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> Schedule:
+def recommended_schedule(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> Schedule:
     """How what a phase makes of `pipe` is to be used."""
     init = "noise" if settings.from_noise else settings.init
     return spaced(pipe, settings, Schedule.trained(settings.T, settings.T1, init, None))
@@ -151,7 +151,7 @@ def schedule(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> Schedule:
 
 def _follow(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> None:
     """Use `pipe` as what a phase makes of it: few steps are right with the solver that they are learnt with only."""
-    pipe.follow(schedule(pipe, settings))
+    pipe.follow(recommended_schedule(pipe, settings))
     pipe.scheduler = rollout_scheduler(pipe.scheduler)
 
 
