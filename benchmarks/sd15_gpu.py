@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from byteedit.training.base import place
+from byteedit.training.base import to_device
 from byteedit.training.boost import PeflSettings
 from byteedit.training.loop import begin
 from edit import editor, scene
@@ -67,7 +67,7 @@ def learning(sizes: dict, settings: PeflSettings, rounds: int, device: str, file
     with torch.device(device):
         pipe, feedback = prepare(sizes, settings)
     accelerator = begin(settings)
-    place(pipe.to(device), accelerator)
+    to_device(pipe.to(device), accelerator)
     pipe.unet.train()
     rewards = [rate.__self__ for rate, _ in feedback.rewards.values()]
     scale = pipe.vae_scale_factor

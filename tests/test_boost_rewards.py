@@ -28,7 +28,7 @@ def test_what_is_held_out_is_measured_in_float32_where_training_is_in_bf16(setti
 
     monkeypatch.setattr(HeldOut, "score", spying)
     run(settings)
-    rewards = [open_reward(settings.place(name)).eval() for name in settings.rewards]
+    rewards = [open_reward(settings.locate_reward(name)).eval() for name in settings.rewards]
     assert len(scored) > 1
     for edited, prompt, found in scored:
         with torch.no_grad():
@@ -48,7 +48,7 @@ def test_rewards_are_followed_in_the_precision_of_training(settings, precision):
     assert list(rewards) == ["pretty", "alignment"] and list(follow) == ["pretty"]
     rate, weight = follow["pretty"]
     image.requires_grad_()
-    score, exact = rate(image, PROMPTS), open_reward(settings.place("pretty")).eval().rate(image, PROMPTS)
+    score, exact = rate(image, PROMPTS), open_reward(settings.locate_reward("pretty")).eval().rate(image, PROMPTS)
     assert weight == 0.5 and torch.equal(rewards["pretty"].rate(image, PROMPTS), exact)
     assert torch.equal(score, exact) == (precision == "no")
     torch.testing.assert_close(score, exact, rtol=0, atol=0.02)

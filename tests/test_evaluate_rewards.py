@@ -1,6 +1,7 @@
 """What the rewards' evaluation says of captions, of certainty and of pixels, and how sure it is of that."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,6 +111,27 @@ class Brightness:
     def score(self, images, prompts):
         assert set(prompts) == {"a boat"}
         return [float(image) for image in images]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"prompt": "a", "chosen": better, "rejected": worse} for better, worse in ((3, 1), (2, 1), (1, 2), (1, 1))],
+        [{"image": 1, "caption_chosen": "a" * right, "caption_rejected": "a"} for right in (3, 2, 0, 1)],
+    ],
+    ids=["pictures", "captions"],
+)
+def test_pairs_of_pictures_and_of_captions_are_told_apart(script, monkeypatch, rows):
+    """A tie is not told; each change is made of every picture."""
+    monkeypatch.setattr(script, "CHANGES", {"negative": lambda image: -image})
+    model = SimpleNamespace(
+        score=lambda images, prompts: [float(i * len(p)) for i, p in zip(images, prompts, strict=True)],
+        config=SimpleNamespace(score_std=1.0),
+    )
+    found = script.preference(model, rows, {"first": np.arange(4) == 0, "none": np.zeros(4, bool)})
+    names = ("pair_accuracy", "pair_accuracy.first", "pair_accuracy.negative")
+    assert [found[name].value for name in names] == [0.5, 1, 0.25]
+    assert "pair_accuracy.none" not in found
 
 
 def test_every_two_answers_count_and_a_case_s_stay_together(script):

@@ -179,8 +179,8 @@ def test_what_is_held_out_is_edited_as_the_phase_will_be_used(settings):
 def test_inference_may_begin_with_noise_though_training_does_not(settings):
     settings = replace(settings, from_noise=True, phases=())
     pipe, _ = open_models(settings)
-    assert phases.schedule(pipe, settings) == Schedule.trained(4, 4, "noise", "trailing")
-    assert phases.schedule(pipe, replace(settings, guidance_scale=None)).guidance_scale == 1.0
+    assert phases.recommended_schedule(pipe, settings) == Schedule.trained(4, 4, "noise", "trailing")
+    assert phases.recommended_schedule(pipe, replace(settings, guidance_scale=None)).guidance_scale == 1.0
 
 
 def test_a_run_that_was_killed_goes_on_in_its_phase(settings, monkeypatch):

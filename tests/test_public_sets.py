@@ -9,8 +9,8 @@ import pytest
 from datasets import Dataset, IterableDataset
 from PIL import Image
 
+from byteedit.data.pairs import beaten
 from byteedit.data.preferences import AESTHETIC, ALIGNMENT, Skipped, examples, load
-from byteedit.data.public_sets import beaten
 
 
 @pytest.fixture(autouse=True)

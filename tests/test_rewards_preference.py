@@ -14,7 +14,7 @@ from byteedit.image import normalize, to_tensor
 from byteedit.reading import read_pictures
 from byteedit.rewards import PreferenceReward, PreferenceRewardConfig
 from byteedit.rewards.opening import open_reward
-from byteedit.rewards.pixels import centre, fit, read, scaled
+from byteedit.rewards.pixels import centre, read, resize_and_crop, scaled
 from toy_rewards import preference
 
 PROMPTS = ["a red boat on the lake", "a tree", "two green boat by the house"]
@@ -207,7 +207,7 @@ def test_pretrained_blip_towers_take_their_places():
 def test_score_and_forward_see_the_same(scene, size):
     """PIL rounds to 8 bits, once for each direction; nothing else may differ on images without hard edges."""
     reward, picture = build(), scene(*size)[0]
-    difference = fit(tensor(picture), 16)[0] - read(picture, 16)
+    difference = resize_and_crop(tensor(picture), 16)[0] - read(picture, 16)
     assert difference.abs().max() <= 1.25 * 2 / 255
     score = reward.rate(tensor(picture), PROMPTS[:1]).item()
     assert reward.score([picture], PROMPTS[:1]) == pytest.approx([score], abs=2e-2)  # of a spread of 0.3

@@ -58,7 +58,7 @@ def test_phases_without_phases_are_one(tmp_path):
         ("fast", "phases=fast8", r"phases is 'fast8', expected a list"),
         ("fast", "phases=[fast8]", "phases has 'fast8'; a phase is its name and settings"),
         ("fast", "architecture=", "architecture is None, expected names with values"),
-        ("inpaint", "schedule=", "schedule is None, expected 'constant_with_warmup', 'linear', 'cosine'"),
+        ("inpaint", "lr_scheduler=", "lr_scheduler is None, expected 'constant_with_warmup', 'linear', 'cosine'"),
         ("inpaint", "min_snr=-1", "min_snr is -1.0; give a gamma above 0, such as 5, or 0 to do without"),
         ("inpaint", "min_snr=.nan", "min_snr is nan; give a gamma above 0"),
         ("inpaint", "size=-64", "size is -64; give the pixels of a side, or 0 for the model's own"),

@@ -119,10 +119,10 @@ def test_presets_are_settings():
     for settings in (small, paper):
         assert (settings.T, settings.T1, settings.T2, settings.weight) == (20, 15, 10, 0.01)
     assert (small.base, small.data, small.rewards) == ("picturebook", "picturebook", {"aesthetic": 1, "alignment": 1})
-    assert all(small.place(name) == f"{byteedit.REWARDS}/{name}" for name in [*small.rewards, "coherence"])
+    assert all(small.locate_reward(name) == f"{byteedit.REWARDS}/{name}" for name in [*small.rewards, "coherence"])
     assert (paper.lr, paper.warmup, paper.ema_decay, paper.rank) == (2e-6, 1000, 0.9999, 0)
     assert paper.features == "timm/vgg16.tv_in1k"
-    assert paper.place("imagereward") == "imagereward"
+    assert paper.locate_reward("imagereward") == "imagereward"
 
 
 def test_the_unifl_preset_is_the_papers_but_for_what_it_says():

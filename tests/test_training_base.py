@@ -199,6 +199,7 @@ def test_what_no_setting_can_be_is_refused(change, words):
     ("named", "words"),
     [
         ({"learning_rate": 1, "max_train_steps": 3}, r"called learning_rate, max_train_steps; perhaps lr, steps\?$"),
+        ({"schedule": "cosine"}, r"no settings are called schedule; perhaps lr_scheduler\?$"),
         ({"held_uot": "x", "wings": 3}, r"no settings are called held_uot, wings; perhaps held_out\?$"),
         ({"wings": 3}, "no settings are called wings; there are rank, alpha, "),
     ],

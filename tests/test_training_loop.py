@@ -22,7 +22,7 @@ def test_accumulated_batches_equal_one_large_one(tmp_path):
 
 
 def test_the_loop_is_adam_by_hand(tmp_path):
-    settings = settings_for(tmp_path, steps=5, clip=0.5, schedule="constant_with_warmup", weight_decay=0.1)
+    settings = settings_for(tmp_path, steps=5, clip=0.5, lr_scheduler="constant_with_warmup", weight_decay=0.1)
     weights = run(settings, prepare=plain, dropout=0.0)
 
     model = build(0.0)
@@ -83,7 +83,7 @@ def test_objectives_take_turns_each_with_its_own_optimiser(tmp_path):
             made = maker(batch["x"])
         return {"loss": ((model(made) - batch["y"][:, None]) ** 2).mean()}
 
-    settings = settings_for(tmp_path, steps=3, warmup=0, schedule="constant_with_warmup")
+    settings = settings_for(tmp_path, steps=3, warmup=0, lr_scheduler="constant_with_warmup")
     objectives = [
         Objective(name="maker", model=maker, loss=follow),
         Objective(name="critic", model=critic, loss=judge, lr=1e-3),

@@ -114,6 +114,19 @@ def test_a_setting_that_an_older_version_did_not_have_is_what_its_default_says(t
         run(settings)
 
 
+def test_a_run_goes_on_that_knew_a_setting_by_another_name(tmp_path):
+    settings = settings_for(tmp_path, steps=4, lr_scheduler="linear")
+    run(settings)
+    file = tmp_path / "checkpoints" / "step-00000004" / "run.json"
+    state = json.loads(file.read_text())
+    state["course"]["schedule"] = state["course"].pop("lr_scheduler")
+    file.write_text(json.dumps(state))
+    with pytest.raises(ValueError, match="was written with lr_scheduler 'linear', now it is 'cosine'"):
+        run(replace(settings, lr_scheduler="cosine"))
+    run(replace(settings, steps=5))
+    assert (tmp_path / "checkpoints" / "step-00000005").is_dir()
+
+
 def test_a_run_whose_output_has_a_default_goes_on(tmp_path):
     @dataclass(kw_only=True)
     class Somewhere(Settings):
@@ -245,7 +258,7 @@ def test_a_run_that_goes_on_for_longer_has_the_rates_of_one_that_was_as_long(tmp
 
 
 def test_a_line_of_the_log_tells_the_rate_that_its_step_was_taken_with(tmp_path):
-    settings = settings_for(tmp_path, steps=6, warmup=2, schedule="linear", log_every=1)
+    settings = settings_for(tmp_path, steps=6, warmup=2, lr_scheduler="linear", log_every=1)
     for length in (3, 6):
         run(replace(settings, steps=length))
         reset()

@@ -27,8 +27,8 @@ from experts import COUNTS, answered
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.metrics import roc_auc_score
 
+from byteedit.data.pairs import beaten, compared
 from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Schema, Skipped, examples, load
-from byteedit.data.public_sets import beaten
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import RESAMPLES, Figure, mean, plain, rate, ratio
 from byteedit.evaluation.marks import TIE
@@ -75,25 +75,18 @@ def rows(settings: Settings, name: str, schema: Schema) -> list[dict]:
     return list(examples(load(settings.data / name, schema, Skipped(), split="test"), schema, Skipped()))
 
 
-def preference(
-    model: PreferenceReward, pairs: list[dict], groups: dict[str, np.ndarray], pictures: bool
-) -> dict[str, Figure]:
+def preference(model: PreferenceReward, pairs: list[dict], groups: dict[str, np.ndarray]) -> dict[str, Figure]:
     """Pairs told apart: all, those of each group, and after each change; and `calibration`.
 
-    Args:
-        groups: by name, whether each pair belongs to it, (len(pairs),) bool.
-        pictures: a pair is of two pictures for a prompt, else of two captions of a picture.
+    groups: by name, whether each pair belongs to it, (len(pairs),) bool.
     """
 
     def margins(change: Callable = lambda image: image) -> np.ndarray:
-        if pictures:
-            sides = [
-                ([row[side] for row in pairs], [row["prompt"] for row in pairs]) for side in ("chosen", "rejected")
-            ]
-        else:
-            images = [row["image"] for row in pairs]
-            sides = [(images, [row[side] for row in pairs]) for side in ("caption_chosen", "caption_rejected")]
-        chosen, rejected = (np.array(model.score([change(i) for i in images], words)) for images, words in sides)
+        better, worse = zip(*map(compared, pairs), strict=True)
+        chosen, rejected = (
+            np.array(model.score([change(image) for image, _ in side], [prompt for _, prompt in side]))
+            for side in (better, worse)
+        )
         return chosen - rejected
 
     margin = margins()
@@ -210,9 +203,9 @@ def main(settings: Settings) -> None:
 
 def measure_aesthetic(model: PreferenceReward, settings: Settings):
     judged = rows(settings, "aesthetic", AESTHETIC)
-    pairs = [(row[side], row["prompt"]) for row in judged for side in ("chosen", "rejected")]
+    pairs = [one for row in judged for one in compared(row)]
     groups = named([row["task"] for row in judged]) | {"held_out": held_out(judged)}
-    found = preference(model, judged, groups, pictures=True)
+    found = preference(model, judged, groups)
     return found | every_two(model, answered(settings.data / "answers" / "test")), pairs
 
 
@@ -225,12 +218,12 @@ def held_out(judged: list[dict]) -> np.ndarray:  # (len(judged),) bool
 
 def measure_alignment(model: PreferenceReward, settings: Settings):
     captions = rows(settings, "alignment", ALIGNMENT)
-    pairs = [(row["image"], row[side]) for row in captions for side in ("caption_chosen", "caption_rejected")]
+    pairs = [one for row in captions for one in compared(row)]
     learnt = load(settings.data / "alignment", ALIGNMENT, Skipped(), split="train")
     seen = {caption for side in ("caption_chosen", "caption_rejected") for caption in learnt[side]}
     groups = named([fault(row) for row in captions])
     groups |= {"new": np.array([row["caption_chosen"] not in seen for row in captions])}
-    return preference(model, captions, groups, pictures=False), pairs
+    return preference(model, captions, groups), pairs
 
 
 def measure_coherence(model: CoherenceReward, settings: Settings):

@@ -24,7 +24,7 @@ from byteedit.training.base import (
     make_items,
     open_base,
     open_data,
-    place,
+    to_device,
     training_scheduler,
     write,
 )
@@ -134,7 +134,7 @@ def main(settings: LcmSettings) -> None:
     with accelerator.main_process_first():
         edits = open_data(settings.data, settings, skipped)
     items = make_items(pipe, edits, settings, partial(draw, cell=pipe.vae_scale_factor))
-    place(pipe, accelerator)
+    to_device(pipe, accelerator)
     scheduler = training_scheduler(pipe.scheduler)
     stage = Consistency(teacher, pipe.vae, partial(encode_text, pipe), scheduler, settings)
     batches = open_batches(edits, items.prepare, settings, skipped, accelerator)

@@ -5,8 +5,7 @@ decoded. What cannot be used is counted in a `Skipped` and left out, never fatal
 Source of the data sets: ByteEdit (arXiv 2404.04860), its D_aes and D_align, and pairs of picture and mask for R_g.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,8 @@ import datasets
 from datasets import Dataset, Features, Image, IterableDataset, Value
 
 from byteedit.data.images import BROKEN, Unusable, open_image, store
-from byteedit.data.public_sets import LAYOUTS, beaten
+from byteedit.data.pairs import to_pairs
+from byteedit.data.public_sets import LAYOUTS
 from byteedit.data.shards import to_dataset
 from byteedit.data.skipped import Skipped
 from byteedit.data.sources import find_files, open_rows, read_json_lines
@@ -267,33 +267,3 @@ def _decode(name: str, value: Any, schema: Schema) -> Any:
         return value
     mode = "L" if name == "mask" else "RGB"
     return [open_image(one, mode) for one in value] if isinstance(value, list) else open_image(value, mode)
-
-
-def to_pairs(
-    row: Row, scores: Sequence[float], *, every: bool = False, tie: float = 0.0, rater: str | None = None
-) -> list[Row]:
-    """D_aes rows from a row of `CANDIDATES` and what its candidates are worth; none where all are worth the same.
-
-    Args:
-        row: Its images, decoded or not, are handed on as they are.
-        scores: One for each candidate, higher is better; for a ranking, the negative ranks.
-        every: All pairs of unequal score, instead of the best with the worst, as in the paper.
-        tie: Scores that differ by less than this are equal.
-        rater: Who judged.
-
-    Raises:
-        ValueError: there is not one finite score for each candidate.
-    """
-    candidates = row["candidates"]
-    if len(scores) != len(candidates) or not all(map(math.isfinite, scores)):
-        raise ValueError(f"{len(candidates)} candidates have the scores {list(scores)}; give each one finite number.")
-    pairs = [(better, worse) for better, worse in beaten(scores) if scores[better] - scores[worse] >= tie]
-    if not every:
-        pairs = sorted(pairs, key=lambda pair: scores[pair[1]] - scores[pair[0]])[:1]
-    carried = {name: row[name] for name in ("image", "mask", "task") if name in row}
-    if rater is not None:
-        carried["rater"] = rater
-    return [
-        {"prompt": row["prompt"], "chosen": candidates[better], "rejected": candidates[worse], **carried}
-        for better, worse in pairs
-    ]

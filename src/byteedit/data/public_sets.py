@@ -6,28 +6,22 @@ are found and decoded later, by `preferences`. No downloads, except that Pick-a-
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 
 import pyarrow.parquet as parquet
 from datasets import Features, Image, IterableDataset, Value
 
 from byteedit.data.images import store
+from byteedit.data.pairs import beaten
 from byteedit.data.skipped import Skipped
 from byteedit.data.sources import open_rows
 
-__all__ = ["LAYOUTS", "beaten", "hpdv2", "hpdv3", "image_reward_db", "pick_a_pic"]
+__all__ = ["LAYOUTS", "hpdv2", "hpdv3", "image_reward_db", "pick_a_pic"]
 
 PAIR = Features({"prompt": Value("string"), "chosen": Image(decode=False), "rejected": Image(decode=False)})
 Pairs = Iterator[dict]
-
-
-def beaten(scores: Sequence[float]) -> list[tuple[int, int]]:
-    """The pairs of unequal score, as (number of the better, number of the worse); higher is better."""
-    ordered = ((i, j) if scores[i] > scores[j] else (j, i) for i, j in combinations(range(len(scores)), 2))
-    return [(i, j) for i, j in ordered if scores[i] > scores[j]]
 
 
 def image_reward_db(folder: Path, split: str, skipped: Skipped) -> Pairs:

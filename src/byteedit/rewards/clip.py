@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import CLIPModel
 
 from byteedit.image import normalize
-from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, fit
+from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, resize_and_crop
 from byteedit.rewards.scoring import score
 from byteedit.rewards.tokens import fitting_tokenizer
 
@@ -80,7 +80,7 @@ class CLIPReward(nn.Module):
 
     def see(self, image: Tensor) -> Tensor:
         """The embeddings of images alone, with gradient: (B, 3, H, W) in [-1, 1] -> (B, D), not normalised."""
-        pixels = normalize(fit(image, self.model.config.vision_config.image_size), CLIP_MEAN, CLIP_STD)
+        pixels = normalize(resize_and_crop(image, self.model.config.vision_config.image_size), CLIP_MEAN, CLIP_STD)
         return self.model.get_image_features(pixels.to(self.model.dtype)).pooler_output
 
     def rate(self, image: Tensor, prompt: list[str]) -> Tensor:

@@ -18,7 +18,7 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green, blue in [0, 1]
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def fit(image: Tensor, size: int) -> Tensor:
+def resize_and_crop(image: Tensor, size: int) -> Tensor:
     """(B, 3, H, W) -> (B, 3, size, size) float32: the shorter side resized to `size`, the centre cropped."""
     target = scaled(*image.shape[-2:], size)
     rows, columns = centre(*target, size)
@@ -26,7 +26,7 @@ def fit(image: Tensor, size: int) -> Tensor:
 
 
 def read(picture, size: int) -> Tensor:
-    """What `fit` makes, of one PIL image, by PIL's own resizing: (3, size, size) in [-1, 1]."""
+    """What `resize_and_crop` makes, of one PIL image, by PIL's own resizing: (3, size, size) in [-1, 1]."""
     pixels = read_pictures(picture)[0].pixels  # (H, W, 3)
     height, width = scaled(*pixels.shape[:2], size)
     rows, columns = centre(height, width, size)

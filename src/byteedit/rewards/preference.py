@@ -25,7 +25,7 @@ from transformers import (
 from transformers.activations import ACT2FN
 
 from byteedit.image import normalize
-from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, fit, residual
+from byteedit.rewards.pixels import CLIP_MEAN, CLIP_STD, residual, resize_and_crop
 from byteedit.rewards.scoring import score
 from byteedit.rewards.stem import build_stem
 from byteedit.rewards.tokens import fitting_tokenizer
@@ -157,7 +157,7 @@ class PreferenceReward(PreTrainedModel):
 
     def pixels(self, image: Tensor) -> Tensor:
         """What the vision tower gets of images: (B, 3, H, W) in [-1, 1] -> (B, C, S, S), fitted and normalised."""
-        fitted = fit(image, self.config.vision_config.image_size)
+        fitted = resize_and_crop(image, self.config.vision_config.image_size)
         pixels = normalize(fitted, self.config.image_mean, self.config.image_std)
         if self.config.residual_gain:
             pixels = torch.cat([pixels, residual(fitted, self.config.residual_gain)], dim=1)

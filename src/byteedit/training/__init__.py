@@ -6,6 +6,5 @@ The stages: `reward` (the three rewards, which `towers` builds and `freezing` ho
 (feedback, with its `approach`, `losses` and `features`), which `boost` makes a whole one, and `fast` (feedback against
 a discriminator), which `phases` does. `base` opens and writes the checkpoint that the last ones tune, by LoRAs of
 `adapters`; `items` makes what they learn from, `watching` looks at what is held out. `run` is each of them from
-settings to a model card, which `cards` writes with `samples`. Nothing here imports evaluation. Importing this package
-loads no torch.
+settings to a model card, which `cards` writes. Nothing here imports evaluation. Importing this package loads no torch.
 """

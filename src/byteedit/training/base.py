@@ -48,8 +48,8 @@ __all__ = [
     "open_base",
     "open_data",
     "open_held_out",
-    "place",
     "rollout_scheduler",
+    "to_device",
     "training_scheduler",
     "write",
 ]
@@ -158,7 +158,7 @@ def open_base(settings: TuneSettings) -> ByteEditInpaintPipeline:
     return pipe
 
 
-def place(pipe: ByteEditInpaintPipeline, accelerator: Accelerator) -> None:
+def to_device(pipe: ByteEditInpaintPipeline, accelerator: Accelerator) -> None:
     """Move what stays as it is to the device; in bfloat16 if training is, else in float32, since float16 gives NaN."""
     for part in (pipe.vae, pipe.text_encoder):
         part.to(accelerator.device)

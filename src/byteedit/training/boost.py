@@ -6,15 +6,15 @@ that trains may know it. Source: ByteEdit (arXiv 2404.04860), "Boost".
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from accelerate import Accelerator
 from PIL.Image import Image
-from torch import nn
+from torch import Tensor, nn
 
 from byteedit import ByteEditInpaintPipeline
 from byteedit.data.skipped import Skipped
@@ -31,18 +31,18 @@ from byteedit.training.base import (
     make_items,
     open_data,
     open_held_out,
-    place,
     rollout_scheduler,
+    to_device,
     write,
 )
 from byteedit.training.checkpoints import sharded
-from byteedit.training.loop import Objective, train
+from byteedit.training.loop import train
 from byteedit.training.pefl import Features, Feedback, FeedbackSettings
 from byteedit.training.streams import open_batches
 from byteedit.training.watching import HeldOut, Judge, keep_sheet
 from byteedit.vgg import VGGFeatures
 
-__all__ = ["PeflSettings", "fit", "followed", "open_features", "open_rewards", "spaced"]
+__all__ = ["PeflSettings", "Stage", "fit", "followed", "open_features", "open_rewards", "spaced"]
 
 RECOMMENDED = ("guidance_scale", "guidance_end", "noise_scale")
 
@@ -101,7 +101,7 @@ class PeflSettings(TuneSettings, FeedbackSettings):
         if self.recommends and not self.rank:
             raise ValueError("recommends is what a LoRA recommends, and rank is 0: all weights are trained.")
 
-    def place(self, reward: str) -> str:
+    def locate_reward(self, reward: str) -> str:
         """Where a reward is, by its name."""
         return locate(self.reward_models.get(reward, reward))
 
@@ -125,7 +125,7 @@ def open_rewards(accelerator: Accelerator, settings: PeflSettings) -> dict[str, 
     """
     with accelerator.main_process_first():
         asked = [name for name, weight in settings.rewards.items() if weight or settings.held_out]
-        rewards = {name: open_reward(settings.place(name)) for name in asked}
+        rewards = {name: open_reward(settings.locate_reward(name)) for name in asked}
     return {name: reward.requires_grad_(False).eval().to(accelerator.device) for name, reward in rewards.items()}
 
 
@@ -165,10 +165,71 @@ def open_features(
         with accelerator.main_process_first(), asked_for("VGG16 for features", name):
             return VGGFeatures.from_pretrained(name).to(accelerator.device)
     with accelerator.main_process_first():
-        reward = rewards[name] if name in rewards else open_reward(settings.place(name)).to(accelerator.device)
+        reward = rewards[name] if name in rewards else open_reward(settings.locate_reward(name)).to(accelerator.device)
     if not isinstance(reward, PreferenceReward):
         raise ValueError(f"features is {name}, a {type(reward).__name__}; take a PreferenceReward's tower, or a VGG16.")
     return lowered(accelerator)(reward.requires_grad_(False).eval().features)
+
+
+class Stage:
+    """Feedback learning with all that it needs, opened: first `train`, then `measure` what was learnt.
+
+    pipe: its UNet is tuned, for the schedule that it has now. judge: as in `fit`. kind: what is learnt, `Feedback` or
+    what takes the same arguments.
+
+    Raises:
+        ValueError: a reward or data are not where they should be.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        pipe: ByteEditInpaintPipeline,
+        settings: PeflSettings,
+        judge: Judge | None = None,
+        kind: Callable[..., Feedback] = Feedback,
+    ):
+        self.accelerator, self.pipe, self.settings, self.skipped = accelerator, pipe, settings, Skipped()
+        rewards = open_rewards(accelerator, settings)
+        features = open_features(accelerator, settings, rewards)
+        with accelerator.main_process_first():
+            self.edits = open_data(settings.data, settings, self.skipped)
+            known = open_held_out(pipe, settings, self.skipped)
+        to_device(pipe, accelerator)
+        self.feedback = kind(
+            None if sharded(accelerator) else pipe.unet,
+            pipe.vae,
+            partial(encode_text, pipe),
+            rollout_scheduler(pipe.scheduler),
+            followed(accelerator, settings, rewards),
+            settings,
+            features,
+        )
+        rates = {name: reward.rate for name, reward in rewards.items()}
+        self.held_out = HeldOut(accelerator, pipe, rates, known, judge, settings.prompted)
+        self.watched = bool(known or judge)
+
+    def train(self, data: dict[str, Any] | None = None) -> dict[str, dict[str, Tensor]]:
+        """What `loop.train` keeps, by objective; `data` must be the same, too, where a run goes on."""
+        items = make_items(self.pipe, self.edits, self.settings, self.feedback.draw_noise)
+        kept = train(
+            self.accelerator,
+            self.feedback.objectives(self.pipe.unet),
+            open_batches(self.edits, items.prepare, self.settings, self.skipped, self.accelerator),
+            self.settings,
+            validate=self._validate if self.watched else None,
+            validate_first=self.watched,
+            data=self.edits.extent() | (data or {}),
+        )
+        self.skipped.report()
+        return kept
+
+    def measure(self) -> dict[str, float]:
+        """Measures of the pipeline as it is now, if anything is watched; the sheet goes to validation/kept.png."""
+        return keep_sheet(self._validate(), self.settings.output) if self.watched else {}
+
+    def _validate(self, *models: nn.Module) -> dict[str, float | Image]:
+        return self.held_out.measure(steps=self.settings.T, shown=self.settings.shown)
 
 
 def fit(
@@ -185,48 +246,16 @@ def fit(
     """
     if sharded(accelerator):
         _check_sharded(settings, judge)
-    skipped, own = Skipped(), pipe.schedule
+    own = pipe.schedule
     if settings.rank and settings.guidance_scale is None and not settings.recommends:
         warn_of_schedule(settings.tuned)
     pipe.follow(spaced(pipe, settings, own))
-    rewards = open_rewards(accelerator, settings)
-    features = open_features(accelerator, settings, rewards)
-    with accelerator.main_process_first():
-        edits = open_data(settings.data, settings, skipped)
-        known = open_held_out(pipe, settings, skipped)
-    place(pipe, accelerator)
-    feedback = Feedback(
-        None if sharded(accelerator) else pipe.unet,
-        pipe.vae,
-        partial(encode_text, pipe),
-        rollout_scheduler(pipe.scheduler),
-        followed(accelerator, settings, rewards),
-        settings,
-        features,
-    )
-    items = make_items(pipe, edits, settings, feedback.draw_noise)
-    rates = {name: reward.rate for name, reward in rewards.items()}
-    held_out = HeldOut(accelerator, pipe, rates, known, judge, settings.prompted)
-
-    def validate(*models: nn.Module) -> dict[str, float | Image]:
-        """What is held out, judged with the pipeline as it is now."""
-        return held_out.measure(steps=settings.T, shown=settings.shown)
-
-    kept = train(
-        accelerator,
-        [Objective(name="pefl", model=pipe.unet, loss=feedback.loss)],
-        open_batches(edits, items.prepare, settings, skipped, accelerator),
-        settings,
-        validate=validate if known or judge else None,
-        validate_first=bool(known or judge),
-        data=edits.extent(),
-    )["pefl"]
-    skipped.report()
-    measures = {}
-    if known or judge:
+    stage = Stage(accelerator, pipe, settings, judge)
+    kept = stage.train()["pefl"]
+    if stage.watched:
         pipe.unet.load_state_dict(as_written(kept, settings), strict=False)
         pipe.unet.eval()
-        measures = keep_sheet(validate(), settings.output)  # asked as it was before the first step
+    measures = stage.measure()  # asked as it was before the first step
     pipe.follow(replace(pipe.schedule, **settings.recommends))
     if accelerator.is_main_process:
         write(pipe.unet, kept, settings, pipe.schedule if recommending(settings, own, pipe.schedule) else None)

@@ -1,25 +1,29 @@
 """The model cards of what is trained: what it was made from, how it is opened, how it was before and is now.
 
-What a card looks like is `hub`'s. Nothing is measured here: numbers and pictures are the validation's.
+What a card looks like is `hub`'s. Nothing is measured here: numbers and pictures are the validation's, but for what a
+reward's card shows of it: the highest and the lowest scores, or maps of what is real.
 """
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate import Accelerator
 from datasets import Dataset
 from PIL import Image
 from scipy.stats import binomtest
 
+from byteedit.data.pairs import compared
+from byteedit.data.preferences import COHERENCE, Skipped, examples
 from byteedit.hub import push, write_card
 from byteedit.rewards import CoherenceReward, PreferenceReward
 from byteedit.schedule import Schedule
 from byteedit.training.base import TuneSettings
 from byteedit.training.checkpoints import last_progress
-from byteedit.training.reward import RewardSettings
-from byteedit.training.samples import samples
+from byteedit.training.reward import SCHEMAS, RewardSettings
 
 __all__ = ["WHERE", "describe", "describe_reward", "how"]
 
@@ -173,3 +177,43 @@ def whose_rows(settings: RewardSettings, count: int, measures: dict[str, float])
         told = binomtest(round(measures["pair_accuracy"] * count), count).proportion_ci(method="wilson")
         said += f", 95 % interval of pair_accuracy: {told.low:.3f} to {told.high:.3f}"
     return said + (f"; {settings.watch} on them chose the weights" if settings.watch else "")
+
+
+def samples(model: PreferenceReward | CoherenceReward, rows: Dataset, reward: str) -> dict[str, Image.Image]:
+    """Strips of pictures by what they show, from the first rows of `reward`'s data."""
+    return maps(model, rows) if reward == "coherence" else best_and_worst(model, rows, reward)
+
+
+def best_and_worst(
+    model: PreferenceReward, rows: Dataset, reward: str, count: int = 4, pool: int = 32
+) -> dict[str, Image.Image]:
+    """The `count` pictures with the highest and with the lowest scores among `pool` rows."""
+    some = islice(examples(rows, SCHEMAS[reward], Skipped()), pool)
+    pairs = [one for row in some for one in compared(row)]
+    scores = model.score(*zip(*pairs, strict=True))
+    ranked = [pairs[n] for n in np.argsort(scores)[::-1]]
+    return {
+        f"{title} scores: {'; '.join(prompt or 'no prompt' for _, prompt in part)}": strip([image for image, _ in part])
+        for title, part in (("Highest", ranked[:count]), ("Lowest", ranked[-count:]))
+    }
+
+
+def maps(model: CoherenceReward, rows: Dataset, count: int = 4) -> dict[str, Image.Image]:
+    """Pictures with their true mask (white = generated) and their map (white = taken for generated)."""
+    some = list(islice(examples(rows, COHERENCE, Skipped()), count))
+    generated = [
+        Image.fromarray((255 * (1 - real)).astype(np.uint8)) for real in model.map([row["image"] for row in some])
+    ]
+    strips = [strip([row["image"], row["mask"], seen]) for row, seen in zip(some, generated, strict=True)]
+    return {f"Picture {n}, what is generated, and what is taken for it": one for n, one in enumerate(strips, 1)}
+
+
+def strip(pictures: list[Image.Image], height: int = 128, gap: int = 4) -> Image.Image:
+    """Pictures side by side, each `height` pixels high."""
+    tiles = [picture.convert("RGB").resize((picture.width * height // picture.height, height)) for picture in pictures]
+    canvas = Image.new("RGB", (sum(tile.width + gap for tile in tiles) - gap, height), "white")
+    left = 0
+    for tile in tiles:
+        canvas.paste(tile, (left, 0))
+        left += tile.width + gap
+    return canvas

@@ -23,6 +23,8 @@ from byteedit.files import write_atomically
 
 __all__ = ["Progress", "Run", "last_progress", "sharded"]
 
+RENAMED = {"schedule": "lr_scheduler"}  # settings, from what they were called to what they are
+
 
 @dataclass(kw_only=True)
 class Progress:
@@ -130,6 +132,7 @@ class Run:
     def _compare(self, course: dict[str, Any], checkpoint: Path) -> None:
         both = json.dumps([self.course, self.defaults], default=str)  # an output's default is a path
         ours, defaults = json.loads(both)  # tuples are lists there
+        course = {RENAMED.get(name, name): value for name, value in course.items()}
         for name in sorted(ours.keys() | course.keys()):
             was, now = course.get(name, defaults.get(name)), ours.get(name)
             if was != now:

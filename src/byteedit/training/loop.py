@@ -199,7 +199,7 @@ def _prepare_one(accelerator: Accelerator, objective: Objective, settings: Setti
         weight_decay=settings.weight_decay,
     )
     spans = {"num_warmup_steps": settings.warmup, "num_training_steps": settings.steps}
-    scheduler = get_scheduler(settings.schedule, optimizer, **spans)
+    scheduler = get_scheduler(settings.lr_scheduler, optimizer, **spans)
     model, optimizer, scheduler = accelerator.prepare(objective.model, optimizer, scheduler)
     parts = {"model": model.train(), "optimizer": optimizer, "scheduler": scheduler}
     return Update(objective=objective, trained=trained, **parts)

@@ -19,6 +19,7 @@ from byteedit.diffusion import Condition, decode, encode, guided_steps, mode_lat
 from byteedit.rewards import Reward
 from byteedit.training.approach import approach
 from byteedit.training.batches import Batch, Row
+from byteedit.training.loop import Objective
 from byteedit.training.losses import differentiate_in_parts, feature_loss, pixel_loss, reward_loss
 from byteedit.training.settings import Settings
 
@@ -167,7 +168,7 @@ class Prediction:
 
 
 class Feedback:
-    """The objective of feedback learning, for `loop.Objective`: `prepare` a row, then `loss(unet, batch)`.
+    """Feedback learning, for `loop.train`: `draw_noise` for each row, then `loss(unet, batch)`.
 
     rewards: each with its weight, by name; called with images as they are decoded, about [-1, 1], and prompts.
     features: of L_vgg; None leaves it out. unet: the bare module, which the rollout without gradient calls; None where
@@ -190,6 +191,10 @@ class Feedback:
         if settings.decode_checkpointing:
             vae.enable_gradient_checkpointing()
         self.cell = 2 ** (len(vae.config.block_out_channels) - 1)  # pixels of a latent's side
+
+    def objectives(self, unet: nn.Module) -> list[Objective]:
+        """What the loop follows: this one, by the name of the stage. `unet` is what is trained."""
+        return [Objective(name="pefl", model=unet, loss=self.loss)]
 
     def draw_noise(self, row: Row, rng) -> Row:
         """The row with its own `noise` (4, h, w), so that what is drawn does not depend on batches and processes."""

@@ -18,38 +18,24 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from diffusers import UNet2DConditionModel
-from PIL.Image import Image
-from torch import Tensor, nn
+from torch import Tensor
 from tyro.conf import Fixed
 
 from byteedit import ByteEditInpaintPipeline
-from byteedit.data.skipped import Skipped
 from byteedit.pipeline.opening import locate_model
 from byteedit.rewards import CoherenceReward
 from byteedit.schedule import Schedule
 from byteedit.training.adapters import save_lora
-from byteedit.training.base import (
-    as_written,
-    encode_text,
-    make_items,
-    open_base,
-    open_data,
-    open_held_out,
-    place,
-    rollout_scheduler,
-    training_scheduler,
-)
-from byteedit.training.boost import PeflSettings, followed, open_features, open_rewards, spaced
+from byteedit.training.base import as_written, open_base, rollout_scheduler, training_scheduler
+from byteedit.training.boost import PeflSettings, Stage, spaced
 from byteedit.training.checkpoints import sharded
 from byteedit.training.fast import Adversarial, AdversarialSettings
-from byteedit.training.loop import train
 from byteedit.training.reward import RewardSettings
 from byteedit.training.settings import changed, check
-from byteedit.training.streams import open_batches
 from byteedit.training.towers import build
-from byteedit.training.watching import HeldOut, Judge, keep_sheet
+from byteedit.training.watching import Judge
 
-__all__ = ["FastSettings", "fit", "open_models", "schedule"]
+__all__ = ["FastSettings", "fit", "open_models", "recommended_schedule"]
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +143,7 @@ class FastSettings(PeflSettings, AdversarialSettings):
         return self.output / ("lora" if self.rank else "checkpoint")
 
 
-def schedule(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> Schedule:
+def recommended_schedule(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> Schedule:
     """How what a phase makes of `pipe` is to be used."""
     init = "noise" if settings.from_noise else settings.init
     return spaced(pipe, settings, Schedule.trained(settings.T, settings.T1, init, None))
@@ -165,7 +151,7 @@ def schedule(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> Schedule:
 
 def _follow(pipe: ByteEditInpaintPipeline, settings: FastSettings) -> None:
     """Use `pipe` as what a phase makes of it: few steps are right with the solver that they are learnt with only."""
-    pipe.follow(schedule(pipe, settings))
+    pipe.follow(recommended_schedule(pipe, settings))
     pipe.scheduler = rollout_scheduler(pipe.scheduler)
 
 
@@ -217,48 +203,14 @@ def fit(
         raise ValueError("Acceleration trains two models, of which DeepSpeed would step one only; launch with DDP.")
     if sharded(accelerator):
         raise ValueError("Acceleration needs whole parameters on every process; launch with DDP, not FSDP or ZeRO-3.")
-    skipped = Skipped()
     _follow(pipe, settings)
-    rewards = open_rewards(accelerator, settings)
-    rates = {name: reward.rate for name, reward in rewards.items()}
-    adversarial = Adversarial(
-        pipe.unet,
-        pipe.vae,
-        partial(encode_text, pipe),
-        pipe.scheduler,
-        followed(accelerator, settings, rewards),
-        settings,
-        open_features(accelerator, settings, rewards),
-        discriminator=discriminator,
-    )
-    with accelerator.main_process_first():
-        edits = open_data(settings.data, settings, skipped)
-        known = open_held_out(pipe, settings, skipped)
-    place(pipe, accelerator)
-    items = make_items(pipe, edits, settings, adversarial.draw_noise)
-    held_out = HeldOut(accelerator, pipe, rates, known, judge, settings.prompted)
-    watched = bool(known or judge)
-
-    def validate(*models: nn.Module) -> dict[str, float | Image]:
-        """What is held out, judged with the pipeline as it is now."""
-        return held_out.measure(steps=settings.T, shown=settings.shown)
-
-    batches = open_batches(edits, items.prepare, settings, skipped, accelerator)
-    kept = train(
-        accelerator,
-        adversarial.objectives(pipe.unet),
-        batches,
-        settings,
-        validate=validate if watched else None,
-        validate_first=watched,
-        data=edits.extent() | _begun(pipe, discriminator, settings),
-    )
-    skipped.report()
+    stage = Stage(accelerator, pipe, settings, judge, partial(Adversarial, discriminator=discriminator))
+    kept = stage.train(_begun(pipe, discriminator, settings))
     # What is written may be a `share` of what was learnt; the next phase goes on from all of it, which is `kept`.
     pipe.unet.load_state_dict(as_written(kept["generator"], settings), strict=False)
     discriminator.load_state_dict(kept["discriminator"], strict=False)
     pipe.unet.eval(), discriminator.eval()
-    measures = keep_sheet(validate(), settings.output) if watched else {}  # as it was before the first step
+    measures = stage.measure()  # asked as it was before the first step
     pipe.follow(replace(pipe.schedule, **settings.recommends))
     _write(accelerator, pipe, discriminator, settings)
     return kept, measures

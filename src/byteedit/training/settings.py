@@ -28,7 +28,6 @@ OF_DIFFUSERS = {
     "max_train_steps": "steps",
     "train_batch_size": "batch_size",
     "gradient_accumulation_steps": "accumulate",
-    "lr_scheduler": "schedule",
     "lr_warmup_steps": "warmup",
     "max_grad_norm": "clip",
 }
@@ -58,7 +57,7 @@ class Settings:
     """Batches whose gradients are summed up to one step."""
     warmup: int = 0
     """Steps in which the learning rate rises from 0."""
-    schedule: Literal["constant_with_warmup", "linear", "cosine"] = "cosine"
+    lr_scheduler: Literal["constant_with_warmup", "linear", "cosine"] = "cosine"
     """Course of the learning rate after warm-up; linear and cosine end at 0. By diffusers.optimization."""
     weight_decay: float = 0.0
     """Weight decay of AdamW."""

@@ -26,7 +26,7 @@ from byteedit.training.base import (
     make_items,
     open_data,
     open_held_out,
-    place,
+    to_device,
     training_scheduler,
     write,
 )
@@ -199,7 +199,7 @@ def fit(accelerator: Accelerator, pipe: ByteEditInpaintPipeline, settings: Inpai
         edits = open_data(settings.data, settings, skipped)
         known = open_held_out(pipe, settings, skipped, draws)
     items = make_items(pipe, edits, settings, draws)
-    place(pipe, accelerator)
+    to_device(pipe, accelerator)
     stage = Denoising(pipe.vae, partial(encode_text, pipe), training_scheduler(pipe.scheduler), settings)
 
     def validate(unet: nn.Module) -> dict[str, float]:
