@@ -13,7 +13,8 @@ from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import mean, rate, ratio
 from byteedit.evaluation.picturebench import COUNT, cases
 from byteedit.evaluation.report.sheet import contact_sheet
-from byteedit.evaluation.scores import border_contrast, psnr, score, summarise
+from byteedit.evaluation.scores import border_contrast, psnr
+from byteedit.evaluation.scores.picturebench import judged, summarise
 from byteedit.picturebook import BACKGROUNDS, PAGE, held_out, scene
 
 EDITING, ERASING, OUTPAINTING = (cases(task) for task in TASKS)
@@ -111,15 +112,18 @@ def test_unknown_tasks_are_refused():
 
 
 def test_the_truth_scores_as_well_as_can_be():
-    edit, erasure, extension = (score(case, case.picture) for case in (EDITING[1], ERASING[1], OUTPAINTING[0]))
+    edit, erasure, extension = (judged(case, case.picture) for case in (EDITING[1], ERASING[1], OUTPAINTING[0]))
     assert edit["right"]
     assert edit["class"]
     assert edit["colour"]
     assert erasure["psnr"] == extension["psnr"] == 60
     assert erasure["no_object"]
     assert all(scored["seam"] == scored["seam_true"] for scored in (edit, erasure, extension))
+    assert all(scored["quality"] == pytest.approx(5, abs=0.01) for scored in (edit, erasure, extension))
+    assert edit["aesthetics"] == pytest.approx(5, abs=0.01) and "aesthetics" not in erasure
+    assert edit["seen"] == f"{EDITING[1].target.colour} {EDITING[1].target.kind}"
     with pytest.raises(ValueError, match=r"expected \(128, 128, 3\)"):
-        score(EDITING[0], np.zeros((64, 64, 3), np.uint8))
+        judged(EDITING[0], np.zeros((64, 64, 3), np.uint8))
 
 
 def test_psnr_counts_only_what_is_inside_the_mask():

@@ -75,7 +75,7 @@ def main(settings: Settings) -> None:
 
 
 def judged(cases: list[Case], images: list[np.ndarray]) -> list[dict]:
-    return [compare.judge(case, image) for case, image in zip(cases, tqdm(images, "judged"), strict=True)]
+    return [compare.line(case, image) for case, image in zip(cases, tqdm(images, "judged"), strict=True)]
 
 
 def moved(

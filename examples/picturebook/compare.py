@@ -31,10 +31,9 @@ from byteedit.diffusion import decode, mode_latents
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.duels import win_rates
 from byteedit.evaluation.figures import Figure
-from byteedit.evaluation.marks import marks
 from byteedit.evaluation.picturebench import Case, cases
 from byteedit.evaluation.report.sheet import contact_sheet
-from byteedit.evaluation.scores import score, summarise
+from byteedit.evaluation.scores.picturebench import judged, summarise
 from byteedit.evaluation.systems import answers
 from byteedit.files import png, sha256, weights_sha256, write_atomically
 from byteedit.pipeline.canvas import lay_out
@@ -188,16 +187,17 @@ def chosen(task: str, settings: Settings) -> list[Case]:
     return cases(task, settings.split)[: settings.limit]
 
 
-def judged(name: str, settings: Settings, state: PartialState) -> list[dict]:
-    """Each case with its scores and its marks, in the order of the cases."""
+def lines_of(name: str, settings: Settings, state: PartialState) -> list[dict]:
+    """A system's answers judged, in the order of the cases."""
     every = [case for task in TASKS for case in chosen(task, settings)]
     with state.split_between_processes(list(range(len(every)))) as mine:
-        lines = [judge(every[n], read(name, every[n], settings)) for n in tqdm(mine, f"{name} judged")]
+        lines = [line(every[n], read(name, every[n], settings)) for n in tqdm(mine, f"{name} judged")]
     return gather_object(lines)
 
 
-def judge(case: Case, image: np.ndarray) -> dict:
-    return score(case, image) | {axis: mark for axis, mark in asdict(marks(case, image)).items() if mark is not None}
+def line(case: Case, image: np.ndarray) -> dict:
+    """What is judged of an answer, with what tells its case."""
+    return {"id": case.id, "task": case.task, "held_out": case.held_out} | judged(case, image)
 
 
 def read(name: str, case: Case, settings: Settings) -> np.ndarray:
@@ -238,7 +238,7 @@ def main(settings: Settings) -> None:
     for name in settings.names:
         run(name, settings, state)
     state.wait_for_everyone()
-    lines = {name.partition("=")[0]: judged(name, settings, state) for name in settings.names}
+    lines = {name.partition("=")[0]: lines_of(name, settings, state) for name in settings.names}
     if not state.is_main_process:
         return
     first, *others = lines

@@ -24,7 +24,7 @@ from byteedit.evaluation.figures import Figure, rate
 from byteedit.evaluation.judge import edit_right, object_found
 from byteedit.evaluation.picturebench import Case, cases
 from byteedit.evaluation.report.sheet import contact_sheet
-from byteedit.evaluation.scores import score, summarise
+from byteedit.evaluation.scores.picturebench import judged, summarise
 from byteedit.evaluation.trials import TRUE, WRONG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ def evaluate(pipe, limit: int = 48, output: Path | None = None, batch: int = 8, 
     for task in TASKS:
         chosen = cases(task)[:limit]
         for case, image in zip(chosen, tqdm(answers(pipe, chosen, batch, **settings), task, limit), strict=True):
-            scores.append(score(case, image))
+            scores.append({"id": case.id, "task": case.task, "held_out": case.held_out} | judged(case, image))
             if output:
                 keep(output, case.id, image, scores[-1])
     return scores
