@@ -19,7 +19,6 @@ from PIL import Image
 
 import byteedit
 from byteedit.evaluation import TASKS
-from byteedit.evaluation.duels import win_rates
 from byteedit.rewards.opening import open_reward
 
 sys.path.append(str(Path(__file__).parent))
@@ -59,7 +58,7 @@ def main(settings: Settings) -> None:
     chosen = {"judge": [int(np.argmax([line["quality"] for line in lines])) for lines in answers]}
     for chooser, numbers in (chosen | by_rewards(asked, settings.rewards)).items():
         best = [lines[number] for lines, number in zip(answers, numbers, strict=True)]
-        compare.show(f"best_of.{chooser}", win_rates(best, [lines[0] for lines in answers]), settings.record)
+        compare.show(f"best_of.{chooser}", compare.beside(best, [lines[0] for lines in answers]), settings.record)
 
 
 def by_rewards(asked: compare.Settings, rewards: Path) -> dict[str, list[int]]:

@@ -29,7 +29,7 @@ import byteedit
 from byteedit.data.shards import claim
 from byteedit.diffusion import decode, mode_latents
 from byteedit.evaluation import TASKS
-from byteedit.evaluation.duels import win_rates
+from byteedit.evaluation.comparison import gains, win_rates
 from byteedit.evaluation.figures import Figure
 from byteedit.evaluation.picturebench import Case, cases
 from byteedit.evaluation.report.sheet import contact_sheet
@@ -200,6 +200,11 @@ def line(case: Case, image: np.ndarray) -> dict:
     return {"id": case.id, "task": case.task, "held_out": case.held_out} | judged(case, image)
 
 
+def beside(ours: list[dict], theirs: list[dict]) -> dict[str, Figure]:
+    """What is filed of two systems' lines."""
+    return win_rates(ours, theirs) | gains(ours, theirs)
+
+
 def read(name: str, case: Case, settings: Settings) -> np.ndarray:
     return np.asarray(Image.open(home(name, settings) / f"{case.id}.png"))
 
@@ -245,7 +250,7 @@ def main(settings: Settings) -> None:
     for name, scored in lines.items():
         show(f"picturebench.{name}", summarise(scored), settings.record and not settings.key and name != "baseline20")
     for other in others:
-        show(settings.key or pair_key(first, other), win_rates(lines[first], lines[other]), settings.record)
+        show(settings.key or pair_key(first, other), beside(lines[first], lines[other]), settings.record)
     if settings.sheet:
         draw(settings.names, settings).save(settings.sheet, optimize=True)
 

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from byteedit.evaluation.duels import verdict, win_rate, win_rates, worth
-from byteedit.evaluation.preference import Tally
+from byteedit.evaluation.comparison import Tally, compare, gains, outcome, verdict, win_rates, worth
+
+
+def win_rate(apart, same=0.0):
+    return compare(outcome(apart, same))["win_rate"]
 
 
 def edit(structure=3.0, aesthetics=3.0, coherence=3.0, right=True) -> dict:
@@ -43,7 +46,7 @@ def test_an_axis_is_the_mean_of_the_marks_that_a_task_has():
 def test_win_rates_by_task_and_axis():
     ours = [edit(structure=4.0), edit(coherence=3.01, right=True), {"task": "outpainting", "structure": 3.0}]
     theirs = [edit(structure=3.0), edit(coherence=3.0, right=False), {"task": "outpainting", "structure": 3.5}]
-    found = win_rates(ours, theirs)
+    found = win_rates(ours, theirs) | gains(ours, theirs)
     assert {name: figure.value for name, figure in found.items()} == {
         "editing.structure_aesthetics": 2 / 3,  # one better, one the same
         "editing.coherence": 0.5,  # both the same: they differ by less than decides
