@@ -177,7 +177,8 @@ def test_two_systems_are_judged_and_shown(compare, tmp_path, monkeypatch, capsys
     common = {"limit": 1, "loras": tmp_path / "loras", "output": tmp_path / "out", "sheet": tmp_path / "sheet.png"}
     compare.main(compare.Settings(names=names, key="ablation.fast.mine", record=True, **common))
     assert filed == {"picturebench.mine": False, "picturebench.fast4": False, "ablation.fast.mine": True}
-    assert "ablation.fast.mine.editing.coherence" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "ablation.fast.mine.editing.coherence" in printed and "ablation.fast.mine.editing.seam_less" in printed
     asked = json.loads((tmp_path / "out" / "mine-test" / "settings.json").read_text())
     assert len(asked["lora"]) == 64 and asked["init"] == "masked"
     assert Image.open(tmp_path / "sheet.png").size == (3 * 130, 15 + 3 * 143)

@@ -43,6 +43,16 @@ def test_an_axis_is_the_mean_of_the_marks_that_a_task_has():
     assert worth({"structure": 2.0}) == {"structure_aesthetics": 2}
 
 
+def test_less_seam_is_the_mean_of_what_ours_lacks_beyond_the_true_contrast():
+    """An edge of the true picture that theirs lacks, with less contrast than the true one, is no gain of theirs."""
+    ours = [{"task": "erasing", "seam": seam, "seam_true": 10.0} for seam in (11.0, 12.0, 10.0)]
+    theirs = [line | {"seam": seam} for line, seam in zip(ours, (14.0, 13.0, 2.0), strict=True)]
+    figure = gains(ours, theirs)["erasing.seam_less"]
+    assert (figure.value, figure.n) == (pytest.approx(4 / 3), 3) and figure.low < figure.value < figure.high
+    assert gains(theirs, ours)["erasing.seam_less"].value == pytest.approx(-4 / 3)
+    assert gains([edit()], [edit()]).keys() == {"editing.right_gained"}  # of no case is a seam known
+
+
 def test_win_rates_by_task_and_axis():
     ours = [edit(structure=4.0), edit(coherence=3.01, right=True), {"task": "outpainting", "structure": 3.0}]
     theirs = [edit(structure=3.0), edit(coherence=3.0, right=False), {"task": "outpainting", "structure": 3.5}]

@@ -18,6 +18,7 @@ from scipy.stats import binomtest
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import Figure, crossed, mean, rate
 from byteedit.evaluation.marks import SAME
+from byteedit.evaluation.scores.pixels import extra_contrast
 
 __all__ = ["Tally", "compare", "gains", "outcome", "verdict", "win_rates", "worth"]
 
@@ -200,10 +201,20 @@ def _by_task(ours: Sequence[Mapping], theirs: Sequence[Mapping]) -> Iterator[tup
 
 
 def gains(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
-    """How many more of ours are right, as "TASK.right_gained"; of the same as `win_rates`."""
+    """What ours gain, of the same as `win_rates`: means over the cases, and 0 is a draw.
+
+    "TASK.right_gained": how many more are right, in [-1, 1]. "TASK.seam_less": by how many levels less seam they have,
+    which is `extra_contrast` of `seam` beyond `seam_true`.
+    """
     found = {}
     for task, pairs in _by_task(ours, theirs):
         apart = [_apart(a, b) for a, b in pairs]
-        if right := [values["alignment"] for values in apart if "alignment" in values]:
-            found[f"{task}.right_gained"] = mean(right)
+        right = [values["alignment"] for values in apart if "alignment" in values]
+        seams = [_seam(b) - _seam(a) for a, b in pairs if {"seam", "seam_true"} <= a.keys() & b.keys()]
+        both = {"right_gained": right, "seam_less": seams}
+        found |= {f"{task}.{gain}": mean(values) for gain, values in both.items() if values}
     return found
+
+
+def _seam(scores: Mapping[str, Any]) -> float:
+    return extra_contrast(scores["seam"], scores["seam_true"])
