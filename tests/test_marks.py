@@ -2,6 +2,7 @@
 
 import io
 import re
+import runpy
 from dataclasses import astuple, replace
 from functools import cache
 from pathlib import Path
@@ -13,11 +14,13 @@ from PIL import Image, ImageFilter
 from byteedit.evaluation import judge, marks
 from byteedit.evaluation.marks import HALF, Marks, quality
 from byteedit.evaluation.picturebench import cases
-from byteedit.evaluation.trials import WRONG, _pasted, true
 from byteedit.masks import dilate
 from byteedit.picturebook import Thing
 
-PAGE = Path(__file__).parent.parent / "docs" / "gold-judge.md"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "gold-judge.md"
+TRIALS = runpy.run_path(str(ROOT / "examples" / "picturebook" / "trials.py"))
+WRONG, true, _pasted = (TRIALS[name] for name in ("WRONG", "true", "_pasted"))
 EDITS = cases("editing", "validation")[:3:2]
 ERASURES = cases("erasing", "validation")[:2]
 BARE, WISHED = cases("outpainting", "validation")[:2]  # without and with a prompt
