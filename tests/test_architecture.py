@@ -74,11 +74,12 @@ JUDGES = {
     "climb",
     "compare",
     "content",
-    "evaluate",
     "evaluate_rewards",
     "experts",
     "fresh",
     "train_boost",
+    "trials",
+    "try_judge",
 }  # may see the gold judge
 LEARNERS = [
     *sources(PACKAGE / "training", PACKAGE / "data", PACKAGE / "rewards"),

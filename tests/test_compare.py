@@ -26,6 +26,7 @@ from conftest import build_unet, build_vae
 from toy_training import FORKS, group
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "picturebook" / "compare.py"
+PAIR = "winrate.baseline20-vs-fast4"
 
 
 @pytest.fixture
@@ -177,12 +178,47 @@ def test_two_systems_are_judged_and_shown(compare, tmp_path, monkeypatch, capsys
     common = {"limit": 1, "loras": tmp_path / "loras", "output": tmp_path / "out", "sheet": tmp_path / "sheet.png"}
     compare.main(compare.Settings(names=names, key="ablation.fast.mine", record=True, **common))
     assert filed == {"picturebench.mine": False, "picturebench.fast4": False, "ablation.fast.mine": True}
-    assert "ablation.fast.mine.editing.coherence" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "ablation.fast.mine.editing.coherence" in printed and "ablation.fast.mine.editing.seam_less" in printed
     asked = json.loads((tmp_path / "out" / "mine-test" / "settings.json").read_text())
     assert len(asked["lora"]) == 64 and asked["init"] == "masked"
     assert Image.open(tmp_path / "sheet.png").size == (3 * 130, 15 + 3 * 143)
     with pytest.raises(SystemExit, match="name two"):
         compare.main(compare.Settings(names=("boost20",), key="k"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "filed"),
+    [
+        ({"record": True}, {"picturebench.baseline20": True, "picturebench.fast4": True, PAIR: True}),
+        ({"record": False}, {"picturebench.baseline20": False, "picturebench.fast4": False, PAIR: False}),
+        ({"record": True, "key": "k"}, {"picturebench.baseline20": False, "picturebench.fast4": False, "k": True}),
+        ({"record": True, "limit": 239}, {"picturebench.baseline20": False, "picturebench.fast4": False, PAIR: True}),
+        (
+            {"record": True, "split": "validation"},
+            {"picturebench.baseline20": False, "picturebench.fast4": False, PAIR: True},
+        ),
+    ],
+)
+def test_what_a_system_reaches_is_filed_of_all_cases_alone(compare, monkeypatch, asked, filed):
+    found = {}
+    monkeypatch.setattr(compare, "run", lambda *_: None)
+    monkeypatch.setattr(compare, "lines_of", lambda *_: [])
+    monkeypatch.setattr(compare, "show", lambda key, figures, record: found.update({key: record}))
+    compare.main(compare.Settings(names=("baseline20", "fast4"), **asked))
+    assert found == filed
+
+
+def test_sheets_show_cases_of_each_task_that_nobody_picked(compare, tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "run", lambda *_: None)
+    monkeypatch.setattr(compare, "lines_of", lambda *_: [])
+    monkeypatch.setattr(compare, "read", lambda name, case, settings: case.picture)
+    compare.main(compare.Settings(names=("baseline20",), sheets=tmp_path))
+    made = sorted(tmp_path.glob("picturebench_*.png"))
+    assert [path.stem.split("_")[1] for path in made] == ["editing", "erasing", "outpainting"]
+    assert {Image.open(path).size for path in made} == {(4 * 258 + 3 * 8, 6 * 143)}
+    with pytest.raises(SystemExit, match="leave --limit and --split as they are"):
+        compare.main(compare.Settings(names=("baseline20",), sheets=tmp_path, limit=24))
 
 
 def finish(environment, folder):

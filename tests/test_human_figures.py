@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from byteedit.evaluation import figures
+from byteedit.evaluation.comparison import Tally, compare
 from byteedit.evaluation.figures import crossed, mean
 from byteedit.evaluation.human.agreement import ordinal_alpha, z_scores
-from byteedit.evaluation.preference import Tally, compare
 
 # ByteEdit (arXiv 2404.04860): votes for and against Adobe, and the superiority that is reported for them, in percent.
 PAPER = {
@@ -38,7 +38,6 @@ def test_the_papers_counts_give_what_the_formulas_say_and_not_what_it_reports(ta
 def test_the_papers_counts_by_the_other_formulas():
     editing, erasing = PAPER["editing"][0], PAPER["erasing"][0]
     assert editing.win_rate == pytest.approx(8900 / (8900 + 6743))
-    assert editing.net == pytest.approx(2157 / 12348)
     assert editing.preferred.value == pytest.approx(5605 / 9053)
     assert (editing.preferred.low, editing.preferred.high) == pytest.approx((0.6091, 0.6291), abs=1e-4)
     assert editing.p < 1e-100
@@ -60,7 +59,8 @@ def test_wilson_and_the_sign_test_are_scipys():
 
 def test_a_draw_is_1_and_a_half_and_0():
     counts = Tally(good=7, same=3, bad=7)
-    assert (counts.superiority, counts.good_over_bad, counts.win_rate, counts.net, counts.p) == (1, 1, 0.5, 0, 1)
+    assert (counts.superiority, counts.good_over_bad, counts.win_rate, counts.p) == (1, 1, 0.5, 1)
+    assert compare([1, 0, -1])["net"].value == 0
 
 
 def test_what_has_nothing_to_divide_by_is_said():
@@ -79,13 +79,20 @@ def votes(images=40, seed=0):
     return rng.multinomial(5, (0.45, 0.25, 0.3), images).T  # (3, N): good, same, bad
 
 
+def cast(good, same, bad):
+    """The outcome of each vote, and the number of its image."""
+    outcomes = [np.repeat((1, 0, -1), counts) for counts in zip(good, same, bad, strict=True)]
+    return np.concatenate(outcomes), np.repeat(np.arange(len(outcomes)), list(map(len, outcomes)))
+
+
 def test_a_comparison_is_the_tally_of_its_votes_with_intervals_over_images():
     good, same, bad = votes()
-    found = compare(good, same, bad)
+    found = compare(*cast(good, same, bad))
     counts = Tally(good=good.sum(), same=same.sum(), bad=bad.sum())
-    for name in ("superiority", "good_over_bad", "win_rate", "net"):
-        assert found[name].value == pytest.approx(getattr(counts, name))
-        assert found[name].low < found[name].value < found[name].high
+    values = {name: getattr(counts, name) for name in ("superiority", "good_over_bad", "win_rate")}
+    for name, value in (values | {"net": (counts.good - counts.bad) / 200}).items():
+        assert found[name].value == pytest.approx(value)
+        assert found[name].low < found[name].value < found[name].high and found[name].n == 40
     slow = [(int(g > b), int(g == b), int(g < b)) for g, b in zip(good, bad, strict=True)]
     images = Tally(**dict(zip(("good", "same", "bad"), np.sum(slow, axis=0).tolist(), strict=True)))
     assert (found["images_good"], found["images_same"], found["images_bad"]) == (images.good, images.same, images.bad)
@@ -98,15 +105,15 @@ def test_the_interval_of_superiority_is_that_of_a_slow_bootstrap():
     for _ in range(4000):
         i = rng.integers(40, size=40)
         drawn.append((good[i].sum() + same[i].sum()) / (same[i].sum() + bad[i].sum()))
-    found = compare(good, same, bad)["superiority"]
+    found = compare(*cast(good, same, bad))["superiority"]
     assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), rel=0.03)
 
 
 def test_votes_on_one_image_are_not_taken_for_independent():
-    one = compare(*votes(20))["win_rate"]
-    repeated = compare(*(10 * votes(20)))["win_rate"]  # the same images, each vote ten times
+    one = compare(*cast(*votes(20)))["win_rate"]
+    repeated = compare(*cast(*(10 * votes(20))))["win_rate"]  # the same images, each vote ten times
     assert (repeated.low, repeated.high) == pytest.approx((one.low, one.high))
-    more = compare(*np.tile(votes(20), 10))["win_rate"]
+    more = compare(*cast(*np.tile(votes(20), 10)))["win_rate"]
     assert more.high - more.low < 0.5 * (one.high - one.low)
 
 
@@ -159,23 +166,23 @@ def test_what_two_raters_make_together_weighs_as_often_as_both_are_drawn():
     assert (agreed.low, agreed.high) == (1, 1)
 
 
-def test_a_comparison_of_single_votes_is_that_of_counts_and_wider_where_raters_differ():
+def test_the_intervals_of_a_comparison_are_those_of_its_counts_and_wider_where_raters_differ():
     good, same, bad = votes()
-    outcomes = [np.repeat((1, 0, -1), counts) for counts in zip(good, same, bad, strict=True)]
-    single = [(np.concatenate(outcomes) == which).astype(int) for which in (1, 0, -1)]
-    images = np.repeat(np.arange(40), 5)
-    assert compare(*single, images) == compare(good, same, bad)
-    fans = compare(*single, images, np.argsort(np.argsort(single[2] - single[0])) // 50)  # four, of one mind each
-    assert fans["p"] == compare(good, same, bad)["p"]
-    alike = compare(good, same, bad)["win_rate"]
-    assert fans["win_rate"].high - fans["win_rate"].low > 2 * (alike.high - alike.low)
+    outcomes, images = cast(good, same, bad)
+    alike = compare(outcomes, images)
+    assert alike["win_rate"] == crossed(good + same, good + 2 * same + bad, range(40), ["ann"] * 40)
+    assert alike["net"] == crossed(good - bad, good + same + bad, range(40), ["ann"] * 40)
+    fans = compare(outcomes, images, np.argsort(np.argsort(-outcomes)) // 50)  # four, of one mind each
+    assert fans["p"] == alike["p"]
+    fans, alike = fans["win_rate"], alike["win_rate"]
+    assert fans.high - fans.low > 2 * (alike.high - alike.low)
 
 
 def test_a_comparison_in_which_nothing_was_worse_has_no_upper_end():
-    found = compare([3, 3], [0, 0], [0, 0])
+    found = compare(*cast([3, 3], [0, 0], [0, 0]))
     assert found["superiority"].value == found["good_over_bad"].value == math.inf
     assert found["win_rate"].value == found["win_rate"].high == 1
-    undecided = compare([0, 0], [2, 3], [0, 0])
+    undecided = compare(*cast([0, 0], [2, 3], [0, 0]))
     assert undecided["good_over_bad"] is None and undecided["preferred"] is None and undecided["superiority"].value == 1
 
 
@@ -247,5 +254,5 @@ def test_z_scores_take_out_how_each_rater_uses_the_scale():
 
 
 def test_figures_of_a_comparison_are_numbers_of_python():
-    found = compare(*votes())
+    found = compare(*cast(*votes()))
     assert json.dumps(found, default=asdict)  # which takes dataclasses, and no numbers of numpy

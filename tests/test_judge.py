@@ -1,14 +1,21 @@
 """The gold judge says right on true pictures and wrong on wrong ones; its search agrees with a slow, obvious one."""
 
+import json
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from byteedit.evaluation.judge import Page, Verdict, _half, edit_right, explain, judge, object_found, templates
 from byteedit.evaluation.picturebench import cases
-from byteedit.evaluation.trials import TRUE, WRONG
 from byteedit.picturebook import COLOURS, KINDS
 from byteedit.picturebook.sprites import sprite
 
+ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "examples" / "picturebook"
+TRIALS = runpy.run_path(str(SCRIPTS / "trials.py"))
+TRUE, WRONG = TRIALS["TRUE"], TRIALS["WRONG"]
 EDITS = cases("editing")[:240:22] + cases("editing")[9:240:60]  # kinds of all sorts, seen and held out of training
 
 
@@ -20,6 +27,37 @@ def test_true_pictures_are_right_even_a_little_damaged(trial):
 @pytest.mark.parametrize("trial", WRONG.values(), ids=WRONG)
 def test_wrong_pictures_are_wrong(trial):
     assert [case.id for case in EDITS if edit_right(case, trial(case))] == []
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """try_judge.py as a module."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    import try_judge
+
+    return try_judge
+
+
+def test_every_trial_is_filed_as_the_results_have_it(script, monkeypatch):
+    filed = {}
+    monkeypatch.setattr(script, "edit_right", lambda case, image: np.array_equal(image, case.picture))  # at once
+    monkeypatch.setattr(script, "object_found", lambda case, image: not np.array_equal(image, case.picture))
+    monkeypatch.setattr(script, "record", lambda key, value, low, high, n, command: filed.update({key: (value, n)}))
+    monkeypatch.setattr(script, "COUNT", 2)
+    script.main(script.Settings(limit=2, record=True))
+    results = json.loads((ROOT / "docs" / "results.json").read_text())
+    assert filed.keys() == {key for key in results if key.startswith("picturebench.judge.")}
+    assert filed["picturebench.judge.true_right"] == (1, 2) and filed["picturebench.judge.empty_right"] == (0, 2)
+    assert filed["picturebench.judge.extended_right"] == (1, 1)  # one of the two has a prompt
+    assert filed["picturebench.judge.unerased_found"] == (1, 2) and filed["picturebench.judge.erased_found"] == (0, 2)
+    filed.clear()
+    script.main(script.Settings(limit=2))
+    assert not filed
+
+
+def test_some_cases_alone_are_not_recorded(script):
+    with pytest.raises(ValueError, match="limit is 2; all cases"):
+        script.Settings(limit=2, record=True)
 
 
 def test_the_verdict_names_the_drawing_to_the_pixel():

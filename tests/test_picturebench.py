@@ -1,10 +1,7 @@
 """PictureBench stays the same for good, asks for what it says, and its scores and figures are what they claim."""
 
 import hashlib
-import importlib.util
-import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +10,9 @@ from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import mean, rate, ratio
 from byteedit.evaluation.picturebench import COUNT, cases
 from byteedit.evaluation.report.sheet import contact_sheet
-from byteedit.evaluation.scores import border_contrast, psnr, score, summarise
+from byteedit.evaluation.scores import border_contrast, psnr
+from byteedit.evaluation.scores.picturebench import judged, summarise
+from byteedit.evaluation.systems import answers
 from byteedit.picturebook import BACKGROUNDS, PAGE, held_out, scene
 
 EDITING, ERASING, OUTPAINTING = (cases(task) for task in TASKS)
@@ -111,15 +110,18 @@ def test_unknown_tasks_are_refused():
 
 
 def test_the_truth_scores_as_well_as_can_be():
-    edit, erasure, extension = (score(case, case.picture) for case in (EDITING[1], ERASING[1], OUTPAINTING[0]))
+    edit, erasure, extension = (judged(case, case.picture) for case in (EDITING[1], ERASING[1], OUTPAINTING[0]))
     assert edit["right"]
     assert edit["class"]
     assert edit["colour"]
     assert erasure["psnr"] == extension["psnr"] == 60
     assert erasure["no_object"]
     assert all(scored["seam"] == scored["seam_true"] for scored in (edit, erasure, extension))
+    assert all(scored["quality"] == pytest.approx(5, abs=0.01) for scored in (edit, erasure, extension))
+    assert edit["aesthetics"] == pytest.approx(5, abs=0.01) and "aesthetics" not in erasure
+    assert edit["seen"] == f"{EDITING[1].target.colour} {EDITING[1].target.kind}"
     with pytest.raises(ValueError, match=r"expected \(128, 128, 3\)"):
-        score(EDITING[0], np.zeros((64, 64, 3), np.uint8))
+        judged(EDITING[0], np.zeros((64, 64, 3), np.uint8))
 
 
 def test_psnr_counts_only_what_is_inside_the_mask():
@@ -205,44 +207,19 @@ def test_a_contact_sheet_shows_all_cases_in_a_small_file(tmp_path):
     assert (tmp_path / "sheet.png").stat().st_size < 150_000
 
 
-@pytest.fixture
-def story():
-    """examples/picturebook/evaluate.py as a module."""
-    path = Path(__file__).parent.parent / "examples" / "picturebook" / "evaluate.py"
-    spec = importlib.util.spec_from_file_location("evaluate", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_a_pipeline_goes_through_the_bench(story, pipe, tmp_path):
-    scores = story.evaluate(pipe, limit=2, output=tmp_path, num_inference_steps=1)
-    kept = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
-    assert kept == scores
-    assert [line["id"] for line in kept] == [f"{task}-00{n}" for task in TASKS for n in (0, 1)]
-    assert len(list(tmp_path.glob("*.png"))) == 6
-    assert summarise(scores)["editing.right"].n == 2
-
-
-def test_some_cases_alone_are_not_recorded(story):
-    with pytest.raises(ValueError, match="limit is 2; all cases"):
-        story.Settings(limit=2, record=True)
-
-
-@pytest.mark.parametrize("recorded", [False, True])
-def test_only_what_is_asked_for_is_recorded(story, recorded, monkeypatch):
-    written = []
-    monkeypatch.setattr(story, "evaluate", lambda *_, **__: [])
-    monkeypatch.setattr(story, "summarise", lambda _: {})
-    monkeypatch.setattr(story, "file", lambda prefix, _: written.append(prefix))
-    monkeypatch.setattr(story, "sheets", lambda _, folder: written.append(folder.name))
-    story.main(story.Settings(name="mine", record=recorded))
-    assert written == (["images", "picturebench.mine"] if recorded else [])
+def test_a_pipeline_goes_through_the_bench(pipe):
+    lines = []
+    for task in TASKS:
+        chosen = cases(task)[:2]
+        for case, image in zip(chosen, answers(pipe, chosen, num_inference_steps=1), strict=True):
+            lines.append({"task": case.task, "held_out": case.held_out} | judged(case, image))
+    assert all(1 <= line["quality"] <= 5 for line in lines)
+    found = summarise(lines)
+    assert {key: figure.n for key, figure in found.items() if key.endswith(".seam")} == {f"{t}.seam": 2 for t in TASKS}
+    assert found["editing.right"].n == found["erasing.no_object"].n == 2 and found["outpainting.found"].n == 1
 
 
 def test_an_answer_does_not_depend_on_the_batch(pipe):
-    from byteedit.evaluation.systems import answers
-
     chosen = EDITING[:3]
     together = list(answers(pipe, chosen, batch=3, num_inference_steps=1))
     alone = list(answers(pipe, chosen, batch=1, num_inference_steps=1))

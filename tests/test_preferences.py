@@ -240,6 +240,14 @@ def test_the_best_and_the_worst_candidate_are_a_pair():
     assert to_pairs(ROW, [1, 1, 1, 1]) == []
 
 
+def test_a_difference_below_the_margin_decides_nothing():
+    worth = [1.0, 1.25, 2.0, 2.125]
+    assert to_pairs(ROW, worth, tie=1.25) == []
+    [pair] = to_pairs(ROW, worth, tie=1.125)
+    assert (pair["chosen"], pair["rejected"]) == ("D", "A")
+    assert [pair["chosen"] for pair in to_pairs(ROW, worth, every=True, tie=0.8)] == ["C", "D", "D"]
+
+
 def test_every_pair_of_a_ranking_is_one_of_unequal_rank():
     ranking = [2, 1, 3, 3]
     pairs = to_pairs(ROW, [-rank for rank in ranking], every=True)

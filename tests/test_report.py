@@ -9,8 +9,8 @@ import pytest
 
 from byteedit.cli import main
 from byteedit.evaluation import runs
+from byteedit.evaluation.comparison import Tally
 from byteedit.evaluation.human.raters import join
-from byteedit.evaluation.preference import Tally
 from byteedit.evaluation.report.charts import bars, stacked
 from byteedit.evaluation.report.content import gather, to_json
 from byteedit.evaluation.report.grids import mark_grid, score_grids, written

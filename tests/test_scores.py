@@ -6,8 +6,9 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from byteedit.evaluation.benchmarks import open_benchmark
-from byteedit.evaluation.scores import pixel_scores, ssim_map, summarise
+from byteedit.evaluation.scores import pixel_scores, ssim_map
 from byteedit.evaluation.scores.opening import open_score
+from byteedit.evaluation.scores.picturebench import summarise
 from byteedit.evaluation.scores.sets import clip_features, frechet_distance, kernel_distance
 from byteedit.evaluation.scores.views import mask_crop, views
 from byteedit.rewards import CLIPReward

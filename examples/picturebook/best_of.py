@@ -19,8 +19,6 @@ from PIL import Image
 
 import byteedit
 from byteedit.evaluation import TASKS
-from byteedit.evaluation.duels import win_rates
-from byteedit.evaluation.marks import Marks, quality
 from byteedit.rewards.opening import open_reward
 
 sys.path.append(str(Path(__file__).parent))
@@ -54,13 +52,13 @@ def main(settings: Settings) -> None:
     for name in names:
         compare.run(name, asked, state)
     state.wait_for_everyone()
-    answers = list(zip(*(compare.judged(name, asked, state) for name in names), strict=True))
+    answers = list(zip(*(compare.lines_of(name, asked, state) for name in names), strict=True))
     if not state.is_main_process:
         return
-    chosen = {"judge": [int(np.argmax([worth(line) for line in lines])) for lines in answers]}
+    chosen = {"judge": [int(np.argmax([line["quality"] for line in lines])) for lines in answers]}
     for chooser, numbers in (chosen | by_rewards(asked, settings.rewards)).items():
         best = [lines[number] for lines, number in zip(answers, numbers, strict=True)]
-        compare.show(f"best_of.{chooser}", win_rates(best, [lines[0] for lines in answers]), settings.record)
+        compare.show(f"best_of.{chooser}", compare.beside(best, [lines[0] for lines in answers]), settings.record)
 
 
 def by_rewards(asked: compare.Settings, rewards: Path) -> dict[str, list[int]]:
@@ -74,11 +72,6 @@ def by_rewards(asked: compare.Settings, rewards: Path) -> dict[str, list[int]]:
         scores[name] = np.array([reward.score(list(of), prompts) for of in pictures])  # (answers, cases)
     scores["both"] = scores["aesthetic"] + scores["alignment"]
     return {name: found.argmax(axis=0).tolist() for name, found in scores.items()}
-
-
-def worth(line: dict) -> float:
-    """The judge's mean mark of an answer, in [1, 5]."""
-    return quality(Marks(**{axis: line.get(axis) for axis in ("structure", "aesthetics", "coherence")}))
 
 
 if __name__ == "__main__":

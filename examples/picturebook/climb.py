@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import byteedit
-from byteedit.evaluation.duels import win_rates
 from byteedit.evaluation.picturebench import Case
 from byteedit.image import to_tensor, to_uint8
 from byteedit.rewards.opening import open_reward
@@ -71,11 +70,11 @@ def main(settings: Settings) -> None:
         before, *after = (gather_object(judged(mine, images)) for images in legs)
         if state.is_main_process:
             for (_, far), lines in zip(LEGS, after, strict=True):
-                compare.show(f"climb.{name}_by_{far:02}", win_rates(lines, before), settings.record)
+                compare.show(f"climb.{name}_by_{far:02}", compare.beside(lines, before), settings.record)
 
 
 def judged(cases: list[Case], images: list[np.ndarray]) -> list[dict]:
-    return [compare.judge(case, image) for case, image in zip(cases, tqdm(images, "judged"), strict=True)]
+    return [compare.line(case, image) for case, image in zip(cases, tqdm(images, "judged"), strict=True)]
 
 
 def moved(

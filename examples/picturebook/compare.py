@@ -4,6 +4,7 @@ A system is the shipped checkpoint with or without a LoRA, in so many steps. Wha
 killed goes on, and a system is run once for all comparisons. A pair of answers is Good, Same or Bad on an axis of the
 marks; the win rate is the paper's, (G + S) / ((G + S) + (S + B)), with a bootstrap interval over cases.
 
+    torchrun --nproc-per-node 2 examples/picturebook/compare.py baseline20 --sheets docs/images --record
     torchrun --nproc-per-node 2 examples/picturebook/compare.py boost20 baseline20 --record
     torchrun --nproc-per-node 2 examples/picturebook/compare.py fast8 boost20 baseline20 lcm8 dpm8 --record
 """
@@ -29,12 +30,11 @@ import byteedit
 from byteedit.data.shards import claim
 from byteedit.diffusion import decode, mode_latents
 from byteedit.evaluation import TASKS
-from byteedit.evaluation.duels import win_rates
+from byteedit.evaluation.comparison import gains, win_rates
 from byteedit.evaluation.figures import Figure
-from byteedit.evaluation.marks import marks
-from byteedit.evaluation.picturebench import Case, cases
+from byteedit.evaluation.picturebench import COUNT, Case, cases
 from byteedit.evaluation.report.sheet import contact_sheet
-from byteedit.evaluation.scores import score, summarise
+from byteedit.evaluation.scores.picturebench import judged, summarise
 from byteedit.evaluation.systems import answers
 from byteedit.files import png, sha256, weights_sha256, write_atomically
 from byteedit.pipeline.canvas import lay_out
@@ -44,8 +44,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
 from results import pair_key, record  # noqa: E402
 
-SHEET = 8  # cases of each task on a sheet
-HEADING = 15  # pixels above a sheet
+SHEET = 8  # cases of each task on a sheet of several systems
+HEADING = 15  # pixels above it
+SPREAD = 24  # cases on a sheet of one task
 NOISES = 7_777_000  # from the seed of a case's noise to the next
 SOLVERS = {"lcm": LCMScheduler, "dpm++": DPMSolverMultistepScheduler}  # beside the checkpoint's own, DDIM
 
@@ -94,18 +95,25 @@ class Settings:
     checkpoint."""
     split: str = "test"
     """Split of PictureBench; test is what is reported, validation is for choosing."""
-    limit: int = 240
+    limit: int = COUNT
     """Cases of each task."""
     loras: Path = Path(byteedit.LORAS)
     """Folder of the LoRAs."""
     output: Path = Path(".runs/compare")
     """Folder of the answers, a folder a system and split."""
     record: bool = False
-    """File the figures in docs/results.json."""
+    """File the figures in docs/results.json: win rates, and of all cases of the test split what each system reaches."""
     key: str = ""
     """File the win rates of the first against the second under this, and nothing else."""
     sheet: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A picture of some cases with every system's answer beside the input."""
+    sheets: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Folder for a picture of each task: cases spread over all of them, with the first system's answers."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of PictureBench."""
+        return self.split == "test" and self.limit >= COUNT
 
 
 def system(name: str) -> System:
@@ -188,16 +196,22 @@ def chosen(task: str, settings: Settings) -> list[Case]:
     return cases(task, settings.split)[: settings.limit]
 
 
-def judged(name: str, settings: Settings, state: PartialState) -> list[dict]:
-    """Each case with its scores and its marks, in the order of the cases."""
+def lines_of(name: str, settings: Settings, state: PartialState) -> list[dict]:
+    """A system's answers judged, in the order of the cases."""
     every = [case for task in TASKS for case in chosen(task, settings)]
     with state.split_between_processes(list(range(len(every)))) as mine:
-        lines = [judge(every[n], read(name, every[n], settings)) for n in tqdm(mine, f"{name} judged")]
+        lines = [line(every[n], read(name, every[n], settings)) for n in tqdm(mine, f"{name} judged")]
     return gather_object(lines)
 
 
-def judge(case: Case, image: np.ndarray) -> dict:
-    return score(case, image) | {axis: mark for axis, mark in asdict(marks(case, image)).items() if mark is not None}
+def line(case: Case, image: np.ndarray) -> dict:
+    """What is judged of an answer, with what tells its case."""
+    return {"id": case.id, "task": case.task, "held_out": case.held_out} | judged(case, image)
+
+
+def beside(ours: list[dict], theirs: list[dict]) -> dict[str, Figure]:
+    """What is filed of two systems' lines."""
+    return win_rates(ours, theirs) | gains(ours, theirs)
 
 
 def read(name: str, case: Case, settings: Settings) -> np.ndarray:
@@ -220,6 +234,12 @@ def draw(names: tuple[str, ...], settings: Settings) -> Image.Image:
     return sheet
 
 
+def spread(task: str, settings: Settings) -> Image.Image:
+    """Cases spread over all of a task's, none picked, each beside the first system's answer."""
+    some = [cases(task)[10 * n + n % 2] for n in range(SPREAD)]
+    return contact_sheet(some, [read(settings.names[0], case, settings) for case in some])
+
+
 def show(prefix: str, found: dict[str, Figure], filed: bool) -> None:
     """Print figures and, if asked, file them."""
     script = os.path.relpath(sys.argv[0], ROOT)
@@ -233,21 +253,26 @@ def show(prefix: str, found: dict[str, Figure], filed: bool) -> None:
 def main(settings: Settings) -> None:
     if settings.key and len(settings.names) != 2:
         raise SystemExit(f"--key files one pair, but there are {len(settings.names)} systems; name two.")
+    if settings.sheets and not settings.whole:
+        raise SystemExit("--sheets shows cases from all of the test split; leave --limit and --split as they are.")
     torch.set_num_threads(1)
     state = PartialState(cpu=not torch.accelerator.is_available())
     for name in settings.names:
         run(name, settings, state)
     state.wait_for_everyone()
-    lines = {name.partition("=")[0]: judged(name, settings, state) for name in settings.names}
+    lines = {name.partition("=")[0]: lines_of(name, settings, state) for name in settings.names}
     if not state.is_main_process:
         return
     first, *others = lines
     for name, scored in lines.items():
-        show(f"picturebench.{name}", summarise(scored), settings.record and not settings.key and name != "baseline20")
+        filed = settings.record and settings.whole and not settings.key
+        show(f"picturebench.{name}", summarise(scored), filed)
     for other in others:
-        show(settings.key or pair_key(first, other), win_rates(lines[first], lines[other]), settings.record)
+        show(settings.key or pair_key(first, other), beside(lines[first], lines[other]), settings.record)
     if settings.sheet:
         draw(settings.names, settings).save(settings.sheet, optimize=True)
+    for task in TASKS if settings.sheets else ():
+        spread(task, settings).save(settings.sheets / f"picturebench_{task}.png", optimize=True)
 
 
 def leave_together() -> None:

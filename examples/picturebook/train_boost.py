@@ -13,9 +13,8 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from byteedit.evaluation import TASKS
-from byteedit.evaluation.marks import marks, quality
 from byteedit.evaluation.picturebench import cases
-from byteedit.evaluation.scores import score
+from byteedit.evaluation.scores.picturebench import judged
 from byteedit.evaluation.systems import answers
 from byteedit.training.boost import PeflSettings
 from byteedit.training.run import train_pefl
@@ -32,8 +31,9 @@ def judge(pipe) -> dict[str, float]:
     for task in TASKS:
         mine = cases(task, "validation")[: WATCHED[task]][state.process_index :: state.num_processes]
         for case, image in zip(mine, answers(pipe, mine, num_inference_steps=STEPS), strict=True):
-            worth.append(quality(marks(case, image)))
-            right += [score(case, image)["right"]] if case.target else []
+            found = judged(case, image)
+            worth.append(found["quality"])
+            right += [found["right"]] if case.target else []
     return {"gold": float(np.mean(gather_object(worth))), "right": float(np.mean(gather_object(right)))}
 
 

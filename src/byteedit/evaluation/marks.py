@@ -6,7 +6,6 @@ out in docs/gold-judge.md; the constants were set on the validation split alone.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from byteedit.masks import dilate
 from byteedit.picturebook import COLOURS, Thing
 from byteedit.picturebook.sprites import sprite
 
-__all__ = ["HALF", "SAME", "Marks", "marks", "measure", "preference", "quality"]
+__all__ = ["HALF", "SAME", "Marks", "marks", "measure", "quality"]
 
 WHOLE = 0.8  # share of the changes that a drawing must explain for the thing to be whole
 LIKENESS = 0.25  # what a thing is worth that a flat blob explains as well
@@ -80,13 +79,6 @@ def marks(case: Case, image: np.ndarray) -> Marks:
 def quality(given: Marks) -> float:
     """The mean mark, in [1, 5], over the axes that the task has."""
     return float(np.mean([mark for mark in vars(given).values() if mark is not None]))
-
-
-def preference(case: Case, images: Sequence[np.ndarray]) -> tuple[int, int] | None:
-    """Which of several outputs for `case` is best and which is worst; None where they differ by less than `TIE`."""
-    worth = [quality(marks(case, image)) for image in images]
-    best, worst = int(np.argmax(worth)), int(np.argmin(worth))
-    return (best, worst) if worth[best] - worth[worst] >= TIE else None
 
 
 def measure(case: Case, image: np.ndarray) -> dict[str, float]:

@@ -14,11 +14,11 @@ from statistics import median
 import numpy as np
 
 from byteedit.data.skipped import Skipped
+from byteedit.evaluation.comparison import compare
 from byteedit.evaluation.figures import Figure, crossed, plain
 from byteedit.evaluation.human.agreement import ordinal_alpha, z_scores
 from byteedit.evaluation.human.answers import Answer, latest, passed, read_answers
 from byteedit.evaluation.human.studies import Question, Study
-from byteedit.evaluation.preference import compare
 
 __all__ = ["summarise", "trusted"]
 
@@ -164,8 +164,8 @@ def _compared(study: Study, answers: list[Answer]) -> list[dict]:
 
 
 def _figures_of(votes: list[tuple]) -> dict:
-    images, raters, outcomes = map(np.array, zip(*votes, strict=True))
-    return compare(*((outcomes == which).astype(int) for which in (1, 0, -1)), images, raters)
+    images, raters, outcomes = zip(*votes, strict=True)
+    return compare(outcomes, images, raters)
 
 
 # Marks from 1 to 5

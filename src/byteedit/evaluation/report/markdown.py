@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from byteedit.evaluation.comparison import Tally
 from byteedit.evaluation.human.tables import table
-from byteedit.evaluation.preference import Tally
 from byteedit.evaluation.report import published
 from byteedit.evaluation.report.content import Content
 from byteedit.evaluation.report.grids import Grid, mark_grid, pick_grid, score_grids, written

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from byteedit.evaluation.preference import Tally
+from byteedit.evaluation.comparison import Tally
 from byteedit.evaluation.report import published
 from byteedit.evaluation.report.charts import bars, dot, stacked
 from byteedit.evaluation.report.content import Content

@@ -10,12 +10,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from byteedit.evaluation import TASKS
-from byteedit.evaluation.duels import verdict, win_rate, win_rates
+from byteedit.evaluation.comparison import compare, outcome, verdict, win_rates
 from byteedit.evaluation.figures import Figure
-from byteedit.evaluation.preference import compare
 from byteedit.evaluation.report.published import AXES
 from byteedit.evaluation.report.reading import JUDGED, Entry, Run, holding, named, paired
 
@@ -110,10 +107,9 @@ def comparisons(runs: Sequence[Run], ours: str | None, by: str | None) -> list[R
 
 def _compared(run: Run, ours: Entry, theirs: Entry, score: str) -> Iterator[Row]:
     for task, pairs in paired(ours, theirs, score).items():
-        outcomes = [verdict(a, b) if score == JUDGED else np.sign(_apart(a, b, score)) for a, b in pairs]
-        counted = compare(*([int(outcome == which) for outcome in outcomes] for which in (1, 0, -1)))
+        outcomes = [verdict(a, b) if score == JUDGED else outcome(_apart(a, b, score)) for a, b in pairs]
         about = {"by": _judge(score), "benchmark": run.label, "task": task, "axis": "overall"}
-        yield about | {"system": ours.name, "other": theirs.name} | counted
+        yield about | {"system": ours.name, "other": theirs.name} | compare(outcomes)
 
 
 def votes_of_study(summary: dict) -> list[Row]:
@@ -147,14 +143,13 @@ def win_rates_of(runs: Sequence[Run], pairs: Sequence[tuple[str, str]], by: str 
 def _won(scored: dict[str, list[tuple[dict, dict]]], score: str) -> Iterator[Row]:
     if score != JUDGED:
         for task, pairs in scored.items():
-            rate = win_rate(_apart(a, b, score) for a, b in pairs)
-            yield {"task": task, "axis": score, "win_rate": rate}
+            compared = compare(outcome([_apart(a, b, score) for a, b in pairs]))
+            yield {"task": task, "axis": score, "win_rate": compared["win_rate"]}
         return
     ours, theirs = ([pair[side] for pairs in scored.values() for pair in pairs] for side in (0, 1))
     for name, figure in win_rates(ours, theirs).items():
         task, _, axis = name.partition(".")
-        if axis != "right_gained":
-            yield {"task": task, "axis": axis, "win_rate": figure}
+        yield {"task": task, "axis": axis, "win_rate": figure}
 
 
 def _apart(ours: dict, theirs: dict, score: str) -> float:

@@ -4,7 +4,7 @@ Each opener gives a `Score` that says which model measures at which resolution. 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +13,9 @@ from PIL import Image
 
 from byteedit.evaluation.benchmarks.case import EditCase
 from byteedit.evaluation.benchmarks.picturebench import PictureBenchCase
-from byteedit.evaluation.marks import marks, quality
 from byteedit.evaluation.naming import open_named
 from byteedit.evaluation.scores.perceptual import LPIPS
-from byteedit.evaluation.scores.picturebench import score
+from byteedit.evaluation.scores.picturebench import judged
 from byteedit.evaluation.scores.pixels import outside, pixel_scores
 from byteedit.evaluation.scores.sets import clip_features, frechet_distance, kernel_distance
 from byteedit.evaluation.scores.views import Score, by_view, mask_crop
@@ -32,7 +31,6 @@ __all__ = ["SCORES", "open_score"]
 
 CLIP = "openai/clip-vit-large-patch14"
 BLIP = "Salesforce/blip-itm-large-coco"
-KNOWN = ("id", "task", "held_out", "prompt")  # what `score` repeats of a PictureBench case
 
 
 def open_pixels(place: str | None) -> Score:
@@ -44,20 +42,16 @@ def open_pixels(place: str | None) -> Score:
 
 
 def open_gold(place: str | None) -> Score:
-    """PictureBench's gold judge: its `score`, and its marks from 1 to 5 as `structure`, `aesthetics`, `coherence`."""
+    """PictureBench's gold judge: what is `judged` there."""
 
-    def judged(case: EditCase, image: np.ndarray) -> dict:
+    def measured(case: EditCase, image: np.ndarray) -> dict:
         if not isinstance(case, PictureBenchCase):
             raise ValueError(f"{case.id} is not of PictureBench; only there does the judge know what is right.")
-        original = case.original
-        given = marks(original, image)
-        named = {axis: mark for axis, mark in asdict(given).items() if mark is not None}
-        seen = {name: value for name, value in score(original, image).items() if name not in KNOWN}
-        return seen | named | {"quality": quality(given)}
+        return judged(case.original, image)
 
     return Score(
         about="gold: the picturebook's own judge, at 128 px",
-        measure=lambda cases, images: [judged(case, image) for case, image in zip(cases, images, strict=True)],
+        measure=lambda cases, images: [measured(case, image) for case, image in zip(cases, images, strict=True)],
     )
 
 

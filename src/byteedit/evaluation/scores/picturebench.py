@@ -1,42 +1,43 @@
 """What one output of PictureBench is worth: numbers for one case, each named once and for all.
 
-`score` gives a flat dictionary per case, so that two systems can be compared case by case later; `summarise` makes
+`judged` gives a flat dictionary per case, so that two systems can be compared case by case later; `summarise` makes
 figures of many. Everything is measured on 8-bit pixels of the whole page. numpy only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import Figure, mean, rate
 from byteedit.evaluation.judge import judge
+from byteedit.evaluation.marks import marks, quality
 from byteedit.evaluation.picturebench import Case
 from byteedit.evaluation.scores.pixels import border_contrast, extra_contrast, psnr
 
-__all__ = ["score", "summarise"]
+__all__ = ["judged", "summarise"]
 
 
-def score(case: Case, image: np.ndarray) -> dict:
-    """All that is measured on `image` (128, 128, 3) uint8, the output for `case`.
+def judged(case: Case, image: np.ndarray) -> dict[str, Any]:
+    """All that the gold judge says of `image` (128, 128, 3) uint8, the output for `case`.
 
-    Every task: `seam` and `seam_true`, the contrast across the mask's border here and in the true picture.
-    Where a thing is asked for: `right`, and its parts `class` and `colour`, all False where no thing is found.
+    Every task: `seam` and `seam_true`, the contrast across the mask's border here and in the true picture; the marks
+    that the task has, `structure`, `aesthetics`, `coherence`, and their mean `quality`, in [1, 5].
+    Where a thing is asked for: `right`, and its parts `class` and `colour`, all False where no thing is found; how much
+    of the changes the thing explains, `explained`, and what it is in words, `seen`, None where none is found.
     Erasing: `psnr` in the mask, `no_object`. Outpainting without prompt: `psnr` in the new area.
 
     Raises:
         ValueError: the output is not of the page's size.
     """
-    if image.shape != case.picture.shape or image.dtype != np.uint8:
-        raise ValueError(f"{case.id}: the output is {image.shape} {image.dtype}, expected {case.picture.shape} uint8.")
+    given = marks(case, image)
     return {
-        "id": case.id,
-        "task": case.task,
-        "held_out": case.held_out,
-        "prompt": case.prompt,
         "seam": border_contrast(image, case.mask),
         "seam_true": border_contrast(case.picture, case.mask),
         **(_against_truth(case, image) if case.target is None else _against_wish(case, image)),
+        **{axis: mark for axis, mark in vars(given).items() if mark is not None},
+        "quality": quality(given),
     }
 
 
@@ -57,10 +58,11 @@ def _against_truth(case: Case, image: np.ndarray) -> dict:
     return measured | ({"no_object": not judge(case, image).found} if case.task == "erasing" else {})
 
 
-def summarise(scores: Sequence[dict]) -> dict[str, Figure]:
-    """PictureBench's figures from the dictionaries of `score`: "editing.right", "erasing.psnr" and so on.
+def summarise(scores: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
+    """PictureBench's figures from what was `judged`: "editing.right", "erasing.psnr" and so on.
 
-    A seam is the mean `extra_contrast`, in levels (0..255). A figure of which no case was scored is left out.
+    Each has its case's `task` and `held_out` beside it. A seam is the mean `extra_contrast`, in levels (0..255). A
+    figure of which no case was scored is left out.
     """
     edits, erased, extended = ([s for s in scores if s["task"] == t] for t in TASKS)
     rates = {

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from byteedit.evaluation.duels import verdict, win_rate, win_rates, worth
-from byteedit.evaluation.preference import Tally
+from byteedit.evaluation.comparison import Tally, compare, gains, outcome, verdict, win_rates, worth
+
+
+def win_rate(apart, same=0.0):
+    return compare(outcome(apart, same))["win_rate"]
 
 
 def edit(structure=3.0, aesthetics=3.0, coherence=3.0, right=True) -> dict:
@@ -40,10 +43,20 @@ def test_an_axis_is_the_mean_of_the_marks_that_a_task_has():
     assert worth({"structure": 2.0}) == {"structure_aesthetics": 2}
 
 
+def test_less_seam_is_the_mean_of_what_ours_lacks_beyond_the_true_contrast():
+    """An edge of the true picture that theirs lacks, with less contrast than the true one, is no gain of theirs."""
+    ours = [{"task": "erasing", "seam": seam, "seam_true": 10.0} for seam in (11.0, 12.0, 10.0)]
+    theirs = [line | {"seam": seam} for line, seam in zip(ours, (14.0, 13.0, 2.0), strict=True)]
+    figure = gains(ours, theirs)["erasing.seam_less"]
+    assert (figure.value, figure.n) == (pytest.approx(4 / 3), 3) and figure.low < figure.value < figure.high
+    assert gains(theirs, ours)["erasing.seam_less"].value == pytest.approx(-4 / 3)
+    assert gains([edit()], [edit()]).keys() == {"editing.right_gained"}  # of no case is a seam known
+
+
 def test_win_rates_by_task_and_axis():
     ours = [edit(structure=4.0), edit(coherence=3.01, right=True), {"task": "outpainting", "structure": 3.0}]
     theirs = [edit(structure=3.0), edit(coherence=3.0, right=False), {"task": "outpainting", "structure": 3.5}]
-    found = win_rates(ours, theirs)
+    found = win_rates(ours, theirs) | gains(ours, theirs)
     assert {name: figure.value for name, figure in found.items()} == {
         "editing.structure_aesthetics": 2 / 3,  # one better, one the same
         "editing.coherence": 0.5,  # both the same: they differ by less than decides
