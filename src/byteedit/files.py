@@ -73,14 +73,18 @@ def make_writable(folder: Path) -> None:
 
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
-    """A folder to be filled, which appears at `output` whole or not at all. Raises ValueError where that exists."""
+    """A folder to be filled, which appears at `output` whole or not at all, and so do the folders above it.
+
+    Raises ValueError where `output` exists.
+    """
     if output.exists():
         raise ValueError(f"{output} exists already; name a new folder.")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
+    beside = next(folder for folder in output.parents if folder.exists())
+    with tempfile.TemporaryDirectory(dir=beside, prefix=f".{output.name}.") as scratch:
         folder = Path(scratch) / "new"
         folder.mkdir()
         yield folder
+        output.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(output)
 
 
