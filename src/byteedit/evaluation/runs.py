@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.benchmarks import EditCase, asking, describe, open_benchmark
-from byteedit.evaluation.benchmarks.case import open_picture
+from byteedit.evaluation.benchmarks.case import open_picture, reason
 from byteedit.evaluation.benchmarks.picturebench import PictureBenchCase
 from byteedit.evaluation.figures import Figure, plain
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines, write_lines
@@ -122,7 +122,7 @@ def _noting(failures: list[str], text: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, ImportError) as error:
-        failures.append(_words(error) if text in str(error) else f"{text}: {_words(error)}")
+        failures.append(reason(error) if text in str(error) else f"{text}: {reason(error)}")
 
 
 def _labelled(texts: Sequence[str]) -> dict[str, str]:
@@ -188,7 +188,7 @@ def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:
             write_atomically(folder / f"{case.id}.png", png(Image.fromarray(answer_to(system, case))))
             stamp = system.stamp(case)
         except Exception as error:  # one case must not end a run of hundreds
-            lines[case.id] = line | {"error": _words(error)}
+            lines[case.id] = line | {"error": reason(error)}
         else:
             line |= {"stamp": stamp} if stamp else {}
             lines[case.id] = line | {"seconds": round(time.perf_counter() - began, 3)}
@@ -241,7 +241,7 @@ def _measured(score: Score, cases: Sequence[EditCase], folder: Path) -> Iterator
         yield from score.measure(cases, [open_picture(folder / f"{case.id}.png") for case in cases])
     except Exception as error:  # one case must not end a run of hundreds
         if len(cases) == 1:
-            yield _words(error)
+            yield reason(error)
         else:
             for case in cases:
                 yield from _measured(score, [case], folder)
@@ -260,7 +260,7 @@ def _measure_set(score: Score, text: str, cases: Sequence[EditCase], folder: Pat
                 _ = case.page, case.reference  # here an error is of one case
                 pairs.append((case, open_picture(folder / f"{case.id}.png")))
             except Exception as error:  # one case must not end a run of hundreds
-                failed[case.id] = _words(error)
+                failed[case.id] = reason(error)
         if len(pairs) > 1:
             found |= {task: score.measure(*zip(*pairs, strict=True))[0]}
         elif mine:
@@ -280,7 +280,3 @@ def _tell(system: str, lines: Sequence[Line], say: Callable[[str], None]) -> lis
     if failed:
         say(f"  {len(failed)} failed: {', '.join(name for name, _ in failed)}; the first because {failed[0][1]}")
     return [f"{system} answered none of its cases"] if lines and all("error" in line for line in lines) else []
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
