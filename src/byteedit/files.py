@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.features import get_supported_modules
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "is_file_name",
     "make_writable",
     "png",
+    "reading_picture",
     "sha256",
     "weights_sha256",
     "whole",
@@ -46,6 +47,18 @@ def whole(file: Path) -> Iterator[None]:
     except (KeyError, TypeError, AttributeError, RecursionError, JSONDecodeError, UnicodeDecodeError, OSError) as error:
         why = f"{type(error).__name__}: {error}"
         raise ValueError(f"{file} is not as byteedit writes it ({why}); copy it again, whole.") from error
+
+
+@contextmanager
+def reading_picture(name: str | Path) -> Iterator[None]:
+    """Say of a stranger's file which one it is where PIL shows that it is no picture of `FORMATS`, or a broken one."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        known = ", ".join(FORMATS)
+        raise ValueError(f"{name} cannot be read as a picture; give a file of one of these kinds: {known}.") from error
+    except (Image.DecompressionBombError, OSError, SyntaxError) as error:
+        raise ValueError(f"{name} cannot be read as a picture ({error}).") from error
 
 
 @contextmanager

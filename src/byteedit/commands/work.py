@@ -24,7 +24,7 @@ from byteedit.commands.command import UsageError
 from byteedit.commands.opening import add_loras, default_device, default_loras, open_pipeline
 from byteedit.commands.pictures import Edit, MaskedCommand, Outpaint, PictureCommand
 from byteedit.commands.records import REPLAY_OPTIONS, describe, restore, what_changed
-from byteedit.files import FORMATS, make_writable, write_atomically
+from byteedit.files import FORMATS, make_writable, reading_picture, write_atomically
 from byteedit.provenance import encode_png, read_record
 from byteedit.reading import ORIENTATION, read_exif, read_masks, read_pictures
 
@@ -240,16 +240,11 @@ def exif_bytes(exif: PIL.Image.Exif) -> bytes:
 
 def open_picture(path: Path) -> PIL.Image.Image:
     """A picture file of one of `FORMATS`, read to its end. Raises ValueError where it is none, or broken."""
-    try:
+    with reading_picture(path):
         image = PIL.Image.open(path, formats=FORMATS)
         if not image.mode.startswith("I") and any(DEEP.search(str(tile)) for tile in getattr(image, "tile", ())):
             warnings.warn(f"{path} has colours or alpha of 16 bits, of which the upper 8 are kept.", stacklevel=2)
         image.load()
-    except PIL.UnidentifiedImageError as error:
-        known = ", ".join(FORMATS)
-        raise ValueError(f"{path} cannot be read as a picture; give a file of one of these kinds: {known}.") from error
-    except (PIL.Image.DecompressionBombError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} cannot be read as a picture ({error}).") from error
     return image
 
 
