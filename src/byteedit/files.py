@@ -20,10 +20,10 @@ __all__ = [
     "is_file_name",
     "make_writable",
     "png",
+    "reading_ours",
     "reading_picture",
     "sha256",
     "weights_sha256",
-    "whole",
     "write_atomically",
 ]
 
@@ -40,7 +40,7 @@ def is_file_name(name: str) -> bool:
 
 
 @contextmanager
-def whole(file: Path) -> Iterator[None]:
+def reading_ours(file: Path) -> Iterator[None]:
     """Say of a file of ours which one it is where reading it shows that it is cut off, or holds something else."""
     try:
         yield
