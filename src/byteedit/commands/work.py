@@ -26,7 +26,7 @@ from byteedit.commands.pictures import Edit, MaskedCommand, Outpaint, PictureCom
 from byteedit.commands.records import REPLAY_OPTIONS, describe, restore, what_changed
 from byteedit.files import FORMATS, make_writable, reading_picture, write_atomically
 from byteedit.provenance import encode_png, read_record
-from byteedit.reading import ORIENTATION, read_exif, read_masks, read_pictures
+from byteedit.reading import ORIENTATION, read_exif, read_masks, read_pictures, upright
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 """Endings of what is a picture's name and no folder's."""
@@ -219,12 +219,12 @@ def read(command: PictureCommand, job: Job) -> tuple[PIL.Image.Image, PIL.Image.
 def as_edited(image: PIL.Image.Image) -> tuple[PIL.Image.Image, dict[str, bytes]]:
     """A picture as it is edited, upright, and what `encode_png` keeps of its file: colour profile and EXIF data.
 
-    What PNG cannot hold (CMYK) becomes RGB.
+    Its mode is the one that the pipeline returns; what PNG cannot hold (CMYK) becomes RGB.
     """
     tags = {"icc_profile": image.info["icc_profile"]} if image.info.get("icc_profile") else {}
     if image.mode == "CMYK":
         image, tags = image.convert("RGB"), {}
-    picture, exif = upright(image), read_exif(image)
+    picture, exif = read_pictures(image)[0].source, read_exif(image)
     exif.pop(ORIENTATION, None)  # it has been followed
     return picture, tags | ({"exif": exif_bytes(exif)} if exif else {})
 
@@ -246,11 +246,6 @@ def open_picture(path: Path) -> PIL.Image.Image:
             warnings.warn(f"{path} has colours or alpha of 16 bits, of which the upper 8 are kept.", stacklevel=2)
         image.load()
     return image
-
-
-def upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The picture as the pipeline returns it where nothing is generated: turned by its EXIF tag, in a mode it keeps."""
-    return read_pictures(image)[0].source
 
 
 def split_alpha(image: PIL.Image.Image, path: Path) -> tuple[PIL.Image.Image, PIL.Image.Image]:
