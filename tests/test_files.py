@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from byteedit.files import make_writable, new_folder, write_atomically
+from byteedit.files import claim, make_writable, new_folder, write_atomically, write_json
 from byteedit.training.loop import begin
 from toy_training import fresh, settings_for  # noqa: F401
 
@@ -48,6 +48,13 @@ def test_a_new_folder_appears_when_it_is_full_and_where_filling_it_fails_nothing
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.bin")] == ["above/new/x.bin"]
     with pytest.raises(ValueError, match="exists already; name a new folder"), new_folder(output):
         pass
+
+
+def test_notes_and_settings_that_say_nothing_are_no_other_settings(tmp_path):
+    write_json(tmp_path / "run.json", {"seed": 0, "versions": ["1"]})
+    claim(tmp_path, {"seed": 0, "limit": None}, "run.json", ("versions",))
+    with pytest.raises(ValueError, match="was begun with other settings: limit was None, is 2"):
+        claim(tmp_path, {"seed": 0, "limit": 2}, "run.json", ("versions",))
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])

@@ -1,10 +1,12 @@
-"""Files: which are opened, how they are written, whole and by one at a time, and told apart by their bytes."""
+"""Files: which are opened, how they are written, whole and by one at a time, and told apart by their bytes; and folders
+that are made over several calls, with the same settings in all of them."""
 
 import hashlib
 import io
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
 from pathlib import Path
@@ -17,6 +19,7 @@ from PIL.features import get_supported_modules
 __all__ = [
     "FORMATS",
     "alone",
+    "claim",
     "is_file_name",
     "make_writable",
     "png",
@@ -25,6 +28,7 @@ __all__ = [
     "sha256",
     "weights_sha256",
     "write_atomically",
+    "write_json",
 ]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", *(["AVIF"] if "avif" in get_supported_modules() else []))
@@ -75,6 +79,25 @@ def alone(folder: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+def claim(folder: Path, settings: dict[str, Any], file: str = "settings.json", notes: Collection[str] = ()) -> None:
+    """Note in `file` with what settings a folder is made, or make sure that it was begun with the same.
+
+    What the file holds under the names in `notes` is no setting.
+
+    Raises:
+        ValueError: it was begun with other settings.
+    """
+    path, now = folder / file, json.loads(json.dumps(settings, default=str))  # tuples are lists there
+    if not path.is_file():
+        write_json(path, now)
+        return
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    before = {name: value for name, value in earlier.items() if name not in notes}
+    if other := [name for name in now | before if now.get(name) != before.get(name)]:
+        changes = ", ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in other)
+        raise ValueError(f"{folder} was begun with other settings: {changes}. Take another output, or delete it.")
+
+
 def make_writable(folder: Path) -> None:
     """Make a folder where it is missing. Raises ValueError where files cannot be written to it."""
     try:
@@ -99,6 +122,11 @@ def new_folder(output: Path) -> Iterator[Path]:
         yield folder
         output.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(output)
+
+
+def write_json(file: Path, content: Any) -> None:
+    """A JSON file for readers, written whole or not at all."""
+    write_atomically(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -25,11 +25,11 @@ from byteedit.evaluation.benchmarks.picturebench import PictureBenchCase
 from byteedit.evaluation.figures import Figure, plain
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines, write_lines
 from byteedit.evaluation.naming import check_named, labelled, parse
-from byteedit.evaluation.run_folder import RUN, claim, claim_names, owned, write_json
+from byteedit.evaluation.run_folder import NOTES, RUN, claim_names, keep_note, owned
 from byteedit.evaluation.scores.opening import SCORES, open_score
 from byteedit.evaluation.scores.views import Score
 from byteedit.evaluation.systems import SYSTEMS, System, answer_to, open_system
-from byteedit.files import alone, png, write_atomically
+from byteedit.files import alone, claim, png, write_atomically, write_json
 from byteedit.provenance import versions
 
 __all__ = ["RunSettings", "evaluate"]
@@ -90,8 +90,9 @@ def _evaluated(
     """As `evaluate`, alone in the folder. A system or score that fails as a whole is passed over, and raised when all
     else is written."""
     say(f"{settings.benchmark}: {describe(cases)}")
-    told, identity, failures = settings.output / RUN, _identity(settings, cases), []
-    claim(told, identity, versions=versions())
+    told, failures = settings.output / RUN, []
+    claim(settings.output, _identity(settings, cases), RUN, NOTES)
+    keep_note(told, "versions", versions())
     folders = {label: folder_of(settings.output, label) for label in systems}
     for label, text in systems.items():
         with _noting(failures, text):
@@ -101,7 +102,7 @@ def _evaluated(
         with _noting(failures, text):
             score = open_score(text, settings.device)
             say(score.about)
-            claim(told, identity, scores=score.about)
+            keep_note(told, "scores", score.about)
             for folder in folders.values():
                 if score.over_set:
                     _measure_set(score, text, cases, folder, say)
@@ -173,7 +174,7 @@ def _identity(settings: RunSettings, cases: Sequence[EditCase]) -> dict[str, Any
 
 def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:
     """A system's answers to the cases that it has not answered yet, each written as soon as it is there."""
-    claim(folder / "system.json", dict(system.settings))
+    claim(folder, dict(system.settings), "system.json")
     lines = {line["id"]: line for line in read_lines(folder)}
     able = [case for case in cases if case.task in system.tasks]
     made_from = {case.id: _pictures(case) for case in able}
