@@ -15,7 +15,7 @@ PICTUREBOOK = str(Path(__file__).parent / "assets" / "picturebook")
 REWARDS = str(Path(__file__).parent / "assets" / "rewards")
 """Folder of the rewards of its world that ship in the package: `aesthetic`, `alignment` and `coherence`."""
 LORAS = str(Path(__file__).parent / "assets" / "loras")
-"""Where LoRAs on it lie in the package, if they ship."""
+"""Folder of the LoRAs on it that ship in the package: `boost`, `fast8` and `fast4`."""
 
 __all__ = ["LORAS", "PICTUREBOOK", "REWARDS", "ByteEditInpaintPipeline", "__version__"]
 
