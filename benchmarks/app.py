@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from results import median, record
+from results import filing, median
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from toy_browser import browser, visit
@@ -22,7 +22,6 @@ from toy_editor import running
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 STEP = "() => document.querySelector('.be-words').textContent.startsWith('Step')"
 MADE = "() => document.querySelector('#be-results .be-thumb')"
-COMMAND = "python benchmarks/app.py --rounds {rounds} --record"
 
 
 def main() -> None:
@@ -31,15 +30,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="visitors")
     parser.add_argument("--record", action="store_true", help="keep the figures in docs/results.json")
     options = parser.parse_args()
+    file = filing(options.record, f"python benchmarks/app.py --rounds {options.rounds} --record")
     with running() as address, browser() as chromium:
         one_visit(chromium, address)  # opens the model
         rounds = [one_visit(chromium, address) for _ in range(options.rounds)]
     for key in rounds[0]:
         values = [figures[key] for figures in rounds]
-        middle, low, high = median(np.array(values))
-        print(f"{key}: {middle:.2f} [{low:.2f}, {high:.2f}], {len(values)} visits", flush=True)
-        if options.record:
-            record(f"app.{key}", middle, low, high, len(values), COMMAND.format(rounds=options.rounds))
+        file(f"app.{key}", *median(np.array(values)), len(values))
 
 
 def one_visit(chromium, address: str) -> dict[str, float]:

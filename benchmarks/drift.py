@@ -8,17 +8,17 @@ the picture outside all masks so far, after 1 and 10 edits, over scenes of Pictu
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 import tyro
 
 import byteedit
-from byteedit.evaluation.figures import Figure, mean
+from byteedit.evaluation.figures import mean
 from byteedit.evaluation.systems.chain import Edit, chain_latents, chain_pixels, drift
 from byteedit.picturebook import COLOURS, KINDS, PAGE, scene
-from results import record
+from results import filing
 
 EDITS = 10
 CELL = PAGE // 4  # pixels: a page has sixteen squares, of which ten are edited
@@ -41,16 +41,14 @@ class Settings:
 def main(settings: Settings) -> None:
     pipe = byteedit.ByteEditInpaintPipeline.from_pretrained(settings.model)
     pipe.to("cuda" if torch.cuda.is_available() else "cpu").set_progress_bar_config(disable=True)
+    file = filing(settings.record, "python benchmarks/drift.py --record")
     found: dict[str, list[list[float]]] = {}  # of each way, a row of levels for each scene
     for seed in range(settings.scenes):
         for way, levels in measured(pipe, seed, settings.steps):
             found.setdefault(way, []).append(levels)
     for way, rows in found.items():
         for after in (1, EDITS):
-            figure = mean([levels[after - 1] for levels in rows])
-            print(f"{way:8} after {after:2} edits {figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}] levels")
-            if settings.record:
-                keep(f"drift.{way}.after_{after}", figure, settings)
+            file(f"drift.{way}.after_{after}", **asdict(mean([levels[after - 1] for levels in rows])))
 
 
 def measured(pipe, seed: int, steps: int) -> Iterator[tuple[str, list[float]]]:
@@ -74,11 +72,6 @@ def asked(seed: int) -> Iterator[Edit]:
         mask[top : top + CELL, left : left + CELL] = 255
         wish = f"a small {rng.choice(list(COLOURS))} {rng.choice(list(KINDS))}"
         yield Edit(mask=mask, prompt=wish, seed=EDITS * seed + number)
-
-
-def keep(key: str, figure: Figure, settings: Settings) -> None:
-    """File a figure."""
-    record(key, figure.value, figure.low, figure.high, settings.scenes, "python benchmarks/drift.py --record")
 
 
 if __name__ == "__main__":

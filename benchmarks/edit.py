@@ -17,7 +17,7 @@ from diffusers import StableDiffusionInpaintPipeline
 from PIL import Image
 
 import byteedit
-from results import median, record
+from results import filing, median
 
 
 def main() -> None:
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--record", action="store_true", help="keep the figures in docs/results.json")
     options = parser.parse_args()
+    file = filing(options.record, f"python benchmarks/edit.py --rounds {options.rounds} --record")
 
     ours = byteedit.ByteEditInpaintPipeline.from_pretrained(options.model).to(options.device)
     theirs = StableDiffusionInpaintPipeline(**ours.components, requires_safety_checker=False).to(options.device)
@@ -36,11 +37,7 @@ def main() -> None:
     for steps in (20, 8):
         call = {"num_inference_steps": steps, "guidance_scale": options.guidance_scale}
         pair = [editor(pipe, image, mask, options.device, call) for pipe in (ours, theirs)]
-        ratio, low, high = measure(*pair, options.rounds)
-        print(f"{steps:2} steps: ours / theirs {ratio:.3f} [{low:.3f}, {high:.3f}], {options.rounds} pairs", flush=True)
-        if options.record:
-            command = f"python benchmarks/edit.py --rounds {options.rounds} --record"
-            record(f"bench.edit.ratio_to_diffusers.{steps}", ratio, low, high, options.rounds, command)
+        file(f"bench.edit.ratio_to_diffusers.{steps}", *measure(*pair, options.rounds), options.rounds)
 
 
 def scene(size: int) -> tuple[Image.Image, Image.Image]:

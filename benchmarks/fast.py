@@ -20,7 +20,7 @@ import torch
 import byteedit
 from byteedit.commands.opening import add_loras, open_pipeline
 from edit import editor, measure, scene
-from results import median, record
+from results import filing, median
 
 PARTS = ("text_encoder", "vae.encoder", "unet", "vae.decoder")
 STEPS = (1, 2, 4, 8, 12, 16, 20)  # of the plot
@@ -40,7 +40,7 @@ def main() -> None:
     for steps in (8, 4):
         pipes[str(steps)] = open_pipeline("picturebook")
         add_loras(pipes[str(steps)], (str(options.loras / f"fast{steps}"),))
-    file = filing(f"python benchmarks/fast.py --rounds {options.rounds} --record", options.record)
+    file = filing(options.record, f"python benchmarks/fast.py --rounds {options.rounds} --record")
     edits = {name: edit_of(pipe) for name, pipe in pipes.items()}
     for name in ("8", "4"):
         ratio = measure(edits["20cfg"], edits[name], options.rounds)
@@ -50,17 +50,6 @@ def main() -> None:
             file(f"bench.edit_ms.{name}.{part}", *found, options.rounds)
     if options.plot:
         plot(pipes, options.plot)
-
-
-def filing(command: str, recorded: bool) -> Callable[..., None]:
-    """What prints a figure and, if asked, records it."""
-
-    def file(key: str, value: float, low: float, high: float, n: int) -> None:
-        print(f"{key:36} {value:8.2f} [{low:.2f}, {high:.2f}]", flush=True)
-        if recorded:
-            record(key, value, low, high, n, command)
-
-    return file
 
 
 def edit_of(pipe, **call) -> Callable[[], float]:

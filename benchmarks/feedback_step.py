@@ -27,7 +27,7 @@ from byteedit.rewards import PreferenceReward, PreferenceRewardConfig
 from byteedit.training.base import encode_text
 from byteedit.training.losses import reward_loss
 from byteedit.training.pefl import Feedback, FeedbackSettings
-from results import record
+from results import filing
 
 REFL_STEPS, REFL_LAST = 40, 10  # of a rollout; those from which one gets the gradient
 TOWER = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4}
@@ -160,15 +160,11 @@ def main() -> None:
     torch.set_num_threads(1)
     bench = Bench(options.batch)
     command = f"python benchmarks/feedback_step.py --rounds {options.rounds} --batch {options.batch} --record"
+    file = filing(options.record, command)
     for points, name in ((1, "phase1"), (2, "phase1_two_points")):
-        ratio, low, high = compare(bench, points, options.rounds)
-        print(f"ReFL / ours, {points} gradient points a rollout: {ratio:.2f} [{low:.2f}, {high:.2f}]", flush=True)
-        if options.record:
-            record(f"bench.feedback_step.refl_over_ours.{name}", ratio, low, high, options.rounds, command)
+        file(f"bench.feedback_step.refl_over_ours.{name}", *compare(bench, points, options.rounds), options.rounds)
     ratio = peaks(options.batch)
-    print(f"peak memory, picture by picture over all at once: {ratio:.2f}")
-    if options.record:
-        record("bench.feedback_step.backward_peak_ratio", ratio, ratio, ratio, 1, command)
+    file("bench.feedback_step.backward_peak_ratio", ratio, ratio, ratio, 1)
 
 
 if __name__ == "__main__":

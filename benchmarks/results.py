@@ -7,7 +7,10 @@
 import json
 import math
 import os
+import shlex
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +55,23 @@ def record(
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(dict(sorted(results.items())), indent=2) + "\n")
     os.replace(partial, path)
+
+
+def filing(recorded: bool, command: str = "") -> Callable[..., None]:
+    """What prints a figure, of (key, value, low, high, n), and keeps it where `recorded`; NaN: it has no interval.
+
+    `command`: what measures it; without, the line that this script was started by.
+    """
+    command = command or "python " + shlex.join(sys.argv)
+
+    def file(key: str, value: float, low: float, high: float, n: int) -> None:
+        interval = "" if math.isnan(low) else f"[{low:.4f}, {high:.4f}]"
+        print(f"{key:44} {value:10.4f}   {interval:22}   n = {n}", flush=True)
+        if recorded:
+            bounds = (low, high) if interval else (None, None)
+            record(key, value, *bounds, n, command)
+
+    return file
 
 
 def median(values: np.ndarray) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from PIL import Image
 from byteedit.picturebook import scene
 from byteedit.rewards.opening import open_reward
 from edit import measure
-from results import record
+from results import filing
 
 PICTURES = 64
 FIRST_SEED = 5_000_000
@@ -41,11 +41,9 @@ def main() -> None:
         for reward in rewards:
             reward.score(images, prompts)
 
-    ratio, low, high = measure(lambda: seconds(alone), lambda: seconds(together), options.rounds)
-    print(f"one at a time / in batches: {ratio:.2f} [{low:.2f}, {high:.2f}], {options.rounds} pairs")
-    if options.record:
-        command = f"python benchmarks/score.py --rewards {options.rewards} --rounds {options.rounds} --record"
-        record("bench.score.batch_ratio", ratio, low, high, options.rounds, command)
+    ratio = measure(lambda: seconds(alone), lambda: seconds(together), options.rounds)
+    command = f"python benchmarks/score.py --rewards {options.rewards} --rounds {options.rounds} --record"
+    filing(options.record, command)("bench.score.batch_ratio", *ratio, options.rounds)
 
 
 def seconds(work: Callable[[], None]) -> float:

@@ -22,9 +22,8 @@ from byteedit.training.base import to_device
 from byteedit.training.boost import PeflSettings
 from byteedit.training.loop import begin
 from edit import editor, scene
-from fast import filing
 from feedback_step import REFL_LAST, a_batch, refl_step
-from results import median
+from results import filing, median
 from sd15_step import SD15, TINY, build, prepare, settings_for
 
 EDITS = {"50cfg": (50, 7.5), "20cfg": (20, 7.5), "8": (8, 1.0), "4": (4, 1.0)}  # steps and guidance
@@ -109,7 +108,7 @@ def main() -> None:
     sizes = TINY if options.tiny else SD15
     if options.device == "cuda":
         print(torch.cuda.get_device_name())
-    file = filing("python benchmarks/sd15_gpu.py --record", options.record)
+    file = filing(options.record, "python benchmarks/sd15_gpu.py --record")
     edits(sizes, options.size, options.rounds, options.device, file)
     with TemporaryDirectory() as output:
         precision = "bf16" if options.device == "cuda" else "no"

@@ -34,8 +34,8 @@ from transformers import AutoModel, AutoTokenizer
 from byteedit.data.images import is_blank
 from byteedit.data.preferences import CANDIDATES, TEXT, Schema, Skipped, Unusable, decode, load
 from byteedit.data.prompts import far_points, is_decoration, key, tidy
-from byteedit.data.shards import build_shards, claim
-from byteedit.files import write_atomically
+from byteedit.data.shards import build_shards
+from byteedit.files import claim, write_atomically
 from byteedit.image import levels
 from byteedit.pipeline.opening import locate_model
 

@@ -25,8 +25,9 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from byteedit.data.preferences import ALIGNMENT, IMAGE, TEXT, Schema, Skipped, examples, load
-from byteedit.data.shards import build_shards, claim
+from byteedit.data.shards import build_shards
 from byteedit.data.sources import digest
+from byteedit.files import claim
 from byteedit.rewards import CLIPReward
 
 

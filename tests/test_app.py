@@ -50,6 +50,7 @@ def photo_of(image, name="photo.png", **options):
     [
         (b"no picture", "photo.png cannot be read as a picture; give a file of one of these kinds: PNG, JPEG"),
         (b"\x89PNG\r\n\x1a\n broken", "cannot be read"),
+        (file_of(Image.effect_noise((90, 90), 9))[:2000], r"photo.png cannot be read as a picture \(.*truncated"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "cannot be read"),
         (file_of(Image.new("1", (2000, 600))), "photo.png is 2000 x 600 pixels, 1 megapixels; 1 are the most"),
         (bytes(1_100_000), "photo.png has 1 MB; 1 MB are the most"),

@@ -205,19 +205,15 @@ def test_numbers_that_may_be_left_out_are_words():
         number("Guidance", "nan", float)
 
 
-def test_the_page_begins_with_what_the_command_line_takes(tmp_path, monkeypatch):
+def test_the_page_begins_with_what_the_command_line_takes():
     from byteedit.app.events import Events
     from byteedit.app.settings import Settings
 
-    monkeypatch.setattr(byteedit, "LORAS", str(tmp_path))
+    assert Events(Settings(model="mine")).own_lora() == "none"
     events = Events(Settings())
-    assert events.own_lora() == "none"
-    (tmp_path / "fast4").mkdir()
-    assert (events.own_lora(), events.loras()) == ("default", ["fast4"])
+    assert (events.own_lora(), events.loras()) == ("default", ["boost", "fast4", "fast8"])
     chosen = "", 1, "", "", "picturebook"
     assert events._common(*chosen, "default", 0.5)["lora"] == ("fast4:0.5",)
-    assert events._common(*chosen, "default", 1.0, outpaint=True)["lora"] == ()
-    (tmp_path / "fast8").mkdir()
     assert events._common(*chosen, "default", 1.0, outpaint=True)["lora"] == ("fast8:1",)
     assert events._common(*chosen, "fast4", 1.0, outpaint=True)["lora"] == ("fast4:1",)
     assert events._common(*chosen, "none", 1.0)["lora"] == ()

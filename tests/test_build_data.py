@@ -12,7 +12,8 @@ from datasets import Dataset, Features
 
 from byteedit.data.preferences import CANDIDATES, Skipped, examples, load
 from byteedit.data.prompts import far_points, is_decoration, key, tidy
-from byteedit.data.shards import build_shards, claim
+from byteedit.data.shards import build_shards
+from byteedit.files import claim
 
 ROOT = Path(__file__).parent.parent
 PROMPTS = """a red boat on the lake

@@ -45,6 +45,27 @@ def test_a_figure_may_have_no_interval(record, path):
     assert (figure["value"], figure["low"], figure["high"], figure["n"]) == (1.0, None, None, 3)
 
 
+def test_a_figure_is_printed_and_kept_where_it_is_asked(record, path, monkeypatch, capsys):
+    import results
+
+    kept = []
+    monkeypatch.setattr(results, "record", lambda *figure: kept.append(figure))
+    monkeypatch.setattr(sys, "argv", ["b.py", "--name", "a b"])
+    results.filing(False)("first", 0.5, 0.25, 1.0, 9)
+    assert not kept
+    results.filing(True)("second", value=0.5, low=float("nan"), high=float("nan"), n=9)
+    results.filing(True, "python c.py")("third", 0.5, 0.25, 1.0, 9)
+    assert kept == [
+        ("second", 0.5, None, None, 9, "python b.py --name 'a b'"),
+        ("third", 0.5, 0.25, 1.0, 9, "python c.py"),
+    ]
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["first", "0.5000", "[0.2500,", "1.0000]", "n", "=", "9"],
+        ["second", "0.5000", "n", "=", "9"],
+        ["third", "0.5000", "[0.2500,", "1.0000]", "n", "=", "9"],
+    ]
+
+
 def test_a_commit_says_whether_code_differs_from_it(record, path, monkeypatch):
     import results
 
@@ -86,6 +107,6 @@ def test_edit_benchmark(pipe, tmp_path):
     pipe.save_pretrained(tmp_path)
     command = [sys.executable, str(BENCHMARKS / "edit.py"), "--model", str(tmp_path), "--rounds", "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    lines = [line for line in done.stdout.splitlines() if "ours / theirs" in line]
-    assert [line.split()[0] for line in lines] == ["20", "8"], done.stderr
-    assert all(0.5 < float(line.split()[5]) < 2 for line in lines)
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("bench.edit.")]
+    assert [line[0].rpartition(".")[2] for line in lines] == ["20", "8"], done.stderr
+    assert all(0.5 < float(line[1]) < 2 for line in lines)

@@ -235,12 +235,19 @@ def test_images_are_normalised_as_clip_wants_them():
     torch.testing.assert_close(grey, torch.tensor([1.0, 0.0, -0.2]))
 
 
-def test_a_reward_that_the_hub_cannot_be_asked_for_is_named(monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (UNREACHABLE[0]("[Errno -2] Name or service not known\n\nLook at the documentation."), "service not known$"),
+        (ConnectionResetError(), "ConnectionResetError$"),
+    ],
+)
+def test_a_reward_that_the_hub_cannot_be_asked_for_is_named(monkeypatch, error, words):
     def unreachable(*_, **__):
-        raise UNREACHABLE[0]("[Errno -2] Name or service not known")
+        raise error
 
     monkeypatch.setattr("byteedit.rewards.opening.PreTrainedConfig.get_config_dict", unreachable)
-    with pytest.raises(ValueError, match=r"there is no reward at owner/name: .*Name or service not known"):
+    with pytest.raises(ValueError, match=rf"there is no reward at owner/name: .*{words}"):
         open_reward("owner/name")
 
 

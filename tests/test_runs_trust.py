@@ -58,7 +58,7 @@ def test_a_model_that_was_trained_again_in_its_place_needs_another_run(settings,
     evaluate(settings, print)
     next(pipe.unet.parameters()).data += 1
     pipe.save_pretrained(tmp_path / "tiny")
-    with pytest.raises(ValueError, match="was made with weights"):
+    with pytest.raises(ValueError, match="was begun with other settings: weights was"):
         evaluate(replace(settings, systems=(*settings.systems, settings.systems[0].replace("ours", "new"))), print)
     assert read_lines(settings.output / "new")  # one that refuses keeps no other from its answers
 

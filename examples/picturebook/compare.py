@@ -27,7 +27,6 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 import byteedit
-from byteedit.data.shards import claim
 from byteedit.diffusion import decode, mode_latents
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.comparison import gains, win_rates
@@ -36,7 +35,7 @@ from byteedit.evaluation.picturebench import COUNT, Case, cases
 from byteedit.evaluation.report.sheet import contact_sheet
 from byteedit.evaluation.scores.picturebench import judged, summarise
 from byteedit.evaluation.systems import answers
-from byteedit.files import png, sha256, weights_sha256, write_atomically
+from byteedit.files import claim, png, sha256, weights_sha256, write_atomically
 from byteedit.pipeline.canvas import lay_out
 from byteedit.reading import picture_from_array
 

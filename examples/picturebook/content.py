@@ -20,9 +20,10 @@ from PIL import Image
 
 import byteedit
 from byteedit.data.preferences import COHERENCE
-from byteedit.data.shards import build_shards, claim
+from byteedit.data.shards import build_shards
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.picturebench import Case, cases
+from byteedit.files import claim
 from byteedit.picturebook import PAGE
 
 COUNTS = {"train": (720, 120, 480), "validation": (36, 6, 24)}

@@ -13,10 +13,9 @@ worst by each reward go to docs/images.
 import io
 import math
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -30,7 +29,7 @@ from sklearn.metrics import roc_auc_score
 from byteedit.data.pairs import beaten, compared
 from byteedit.data.preferences import AESTHETIC, ALIGNMENT, COHERENCE, Schema, Skipped, examples, load
 from byteedit.evaluation import TASKS
-from byteedit.evaluation.figures import RESAMPLES, Figure, mean, plain, rate, ratio
+from byteedit.evaluation.figures import RESAMPLES, Figure, mean, rate, ratio
 from byteedit.evaluation.marks import TIE
 from byteedit.evaluation.picturebench import cases
 from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, SIZES
@@ -189,14 +188,15 @@ def areas(model: CoherenceReward, edited: list[dict], change: Callable) -> list[
 
 
 def main(settings: Settings) -> None:
+    sys.path.append(str(ROOT / "benchmarks"))
+    from results import filing
+
+    file = filing(settings.record)
     for name in settings.only:
         model = open_reward(str(settings.rewards / name))
         figures, pairs = MEASURES[name](model, settings)
         for key, figure in figures.items():
-            interval = "" if math.isnan(figure.low) else f"[{figure.low:.3f}, {figure.high:.3f}]"
-            print(f"{name}.{key:32} {figure.value:.3f}   {interval:16}   n = {figure.n}")
-            if settings.record:
-                file(f"reward.{name}.{key}", figure)
+            file(f"reward.{name}.{key}", **asdict(figure))
         if settings.record:
             draw(name, model, pairs)
 
@@ -249,15 +249,6 @@ def draw(name: str, model: PreferenceReward | CoherenceReward, pairs: list[tuple
         label = f"{scores[number]:.1f} {first}" + (f"\n and {second}" if second else "")
         ImageDraw.Draw(sheet).text((left, top + side), label, fill="black", font=ImageFont.load_default(9))
     sheet.save(ROOT / "docs" / "images" / f"reward_{name}.png", optimize=True)
-
-
-def file(key: str, figure: Figure) -> None:
-    """One figure into docs/results.json."""
-    sys.path.append(str(ROOT / "benchmarks"))
-    from results import record
-
-    low, high = plain([figure.low, figure.high])
-    record(key, figure.value, low, high, figure.n, "python " + shlex.join(sys.argv))
 
 
 if __name__ == "__main__":

@@ -27,11 +27,12 @@ from PIL import Image
 
 import byteedit
 from byteedit.data.preferences import AESTHETIC, CANDIDATES, COHERENCE, to_pairs
-from byteedit.data.shards import build_shards, claim, to_dataset
+from byteedit.data.shards import build_shards, to_dataset
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.marks import TIE, marks, quality
 from byteedit.evaluation.picturebench import Case, cases
 from byteedit.evaluation.systems import answer
+from byteedit.files import claim
 from byteedit.image import to_tensor, to_uint8
 from byteedit.picturebook import PAGE
 

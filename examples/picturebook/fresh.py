@@ -7,9 +7,8 @@ curve of each answer's pixels is the measure. The answers are those that `compar
     python examples/picturebook/fresh.py fast8 boost20 --record
 """
 
-import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -101,13 +100,11 @@ def figures(model: CoherenceReward, settings: Settings) -> dict[str, Figure]:
 
 def main(settings: Settings) -> None:
     sys.path.append(str(ROOT / "benchmarks"))
-    from results import record
+    from results import filing
 
-    command = "python " + shlex.join(sys.argv)
+    file = filing(settings.record)
     for key, figure in figures(train(settings), settings).items():
-        print(f"coherence.fresh.{key:36} {figure.value:.4f}   [{figure.low:.4f}, {figure.high:.4f}]   n = {figure.n}")
-        if settings.record:
-            record(f"coherence.fresh.{key}", figure.value, figure.low, figure.high, figure.n, command)
+        file(f"coherence.fresh.{key}", **asdict(figure))
 
 
 if __name__ == "__main__":

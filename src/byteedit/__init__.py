@@ -1,10 +1,9 @@
 """Edit, erase and outpaint pictures, with the feedback learning of ByteEdit.
 
-Names are loaded when they are first used (PEP 562): importing this package loads no torch, diffusers, transformers
+The pipeline is loaded when it is first used (PEP 562): importing this package loads no torch, diffusers, transformers
 or gradio.
 """
 
-import importlib
 from pathlib import Path
 
 from byteedit import registration
@@ -16,17 +15,17 @@ PICTUREBOOK = str(Path(__file__).parent / "assets" / "picturebook")
 REWARDS = str(Path(__file__).parent / "assets" / "rewards")
 """Folder of the rewards of its world that ship in the package: `aesthetic`, `alignment` and `coherence`."""
 LORAS = str(Path(__file__).parent / "assets" / "loras")
-"""Where LoRAs on it lie in the package, if they ship."""
-
-_MODULES = {"ByteEditInpaintPipeline": "byteedit.pipeline"}
+"""Folder of the LoRAs on it that ship in the package: `boost`, `fast8` and `fast4`."""
 
 __all__ = ["LORAS", "PICTUREBOOK", "REWARDS", "ByteEditInpaintPipeline", "__version__"]
 
 
 def __getattr__(name: str):
-    if name not in _MODULES:
+    if name != "ByteEditInpaintPipeline":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    from byteedit.pipeline import ByteEditInpaintPipeline
+
+    return ByteEditInpaintPipeline
 
 
 def __dir__() -> list[str]:

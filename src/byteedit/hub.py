@@ -14,7 +14,7 @@ from huggingface_hub import HfApi, ModelCard, ModelCardData
 from huggingface_hub.errors import HTTPError
 from PIL import Image
 
-__all__ = ["UNREACHABLE", "asked_for", "nowhere", "push", "write_card"]
+__all__ = ["UNREACHABLE", "asked_for", "first_line", "nowhere", "push", "write_card"]
 
 HUB_NAME = re.compile(r"([\w-]+/)?[\w.-]+")  # name or owner/name
 
@@ -41,6 +41,12 @@ def asked_for(what: str, name: str) -> Iterator[None]:
             raise
         why = re.split(r"\. | \(|\n", str(error), maxsplit=1)[0] or type(error).__name__  # its first sentence
         raise ValueError(f"there is no {what} {name} here, and the hub does not give it ({why}).") from error
+
+
+def first_line(error: Exception) -> str:
+    """What the hub, or a library that asks it, says first; advice for developers follows. An error without words: its
+    kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 CARD = """---

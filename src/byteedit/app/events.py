@@ -60,9 +60,7 @@ class Events:
 
     def loras(self) -> list[str]:
         """LoRAs that can be chosen: those that were named, and those that ship."""
-        folder = Path(byteedit.LORAS)
-        shipped = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-        return [*self.settings.lora, *shipped]
+        return [*self.settings.lora, *sorted(path.name for path in Path(byteedit.LORAS).iterdir() if path.is_dir())]
 
     def own_lora(self) -> str:
         """What is chosen at first: the LoRA that the command line would take, if there is one."""

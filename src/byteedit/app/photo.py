@@ -17,7 +17,7 @@ import PIL.ImageChops
 import PIL.ImageOps
 
 from byteedit.commands.work import as_edited
-from byteedit.files import FORMATS
+from byteedit.files import FORMATS, reading_picture
 from byteedit.image import levels, resize
 from byteedit.reading import read_masks, read_pictures
 
@@ -63,7 +63,7 @@ def read_photo(content: bytes, name: str, megapixels: float, megabytes: float) -
 
 def open_bounded(content: bytes, name: str, megapixels: float) -> PIL.Image.Image:
     """A picture, read to its end, if its header promises no more than `megapixels`."""
-    try:
+    with reading_picture(name):
         image = PIL.Image.open(io.BytesIO(content), formats=FORMATS)
         width, height = image.size
         if width * height > megapixels * 1e6:
@@ -72,9 +72,6 @@ def open_bounded(content: bytes, name: str, megapixels: float) -> PIL.Image.Imag
                 " most. Make it smaller first."
             )
         image.load()
-    except (PIL.UnidentifiedImageError, PIL.Image.DecompressionBombError, OSError, SyntaxError) as error:
-        known = ", ".join(FORMATS)
-        raise ValueError(f"{name} cannot be read as a picture; give a file of one of these kinds: {known}.") from error
     return image
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from pathlib import Path
 
 import diffusers
 import huggingface_hub
@@ -10,7 +9,6 @@ import torch
 import transformers
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
-import byteedit
 from byteedit.commands.pictures import parse_lora
 from byteedit.hub import asked_for
 from byteedit.pipeline import opening
@@ -18,13 +16,12 @@ from byteedit.pipeline import opening
 __all__ = ["add_loras", "default_device", "default_loras", "open_pipeline", "quiet"]
 
 ACCELERATED = {"edit": "fast4", "outpaint": "fast8"}
-"""What makes the model that ships fast, if it ships. Beyond the border 8 steps put more of what a prompt names."""
+"""What makes the model that ships fast. Beyond the border 8 steps put more of what a prompt names."""
 
 
 def default_loras(model: str, outpaint: bool = False) -> tuple[str, ...]:
-    """The LoRAs of a model for which none were asked for: accelerated weights for the one that ships, if they do."""
-    name = ACCELERATED["outpaint" if outpaint else "edit"]
-    return (name,) if model == "picturebook" and (Path(byteedit.LORAS) / name).is_dir() else ()
+    """The LoRAs of a model for which none were asked for: accelerated weights for the one that ships."""
+    return (ACCELERATED["outpaint" if outpaint else "edit"],) if model == "picturebook" else ()
 
 
 def add_loras(pipe, loras: tuple[str, ...]) -> None:

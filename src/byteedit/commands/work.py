@@ -24,9 +24,9 @@ from byteedit.commands.command import UsageError
 from byteedit.commands.opening import add_loras, default_device, default_loras, open_pipeline
 from byteedit.commands.pictures import Edit, MaskedCommand, Outpaint, PictureCommand
 from byteedit.commands.records import REPLAY_OPTIONS, describe, restore, what_changed
-from byteedit.files import FORMATS, make_writable, write_atomically
+from byteedit.files import FORMATS, make_writable, reading_picture, write_atomically
 from byteedit.provenance import encode_png, read_record
-from byteedit.reading import ORIENTATION, read_exif, read_masks, read_pictures
+from byteedit.reading import ORIENTATION, read_exif, read_masks, read_pictures, upright
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 """Endings of what is a picture's name and no folder's."""
@@ -219,12 +219,12 @@ def read(command: PictureCommand, job: Job) -> tuple[PIL.Image.Image, PIL.Image.
 def as_edited(image: PIL.Image.Image) -> tuple[PIL.Image.Image, dict[str, bytes]]:
     """A picture as it is edited, upright, and what `encode_png` keeps of its file: colour profile and EXIF data.
 
-    What PNG cannot hold (CMYK) becomes RGB.
+    Its mode is the one that the pipeline returns; what PNG cannot hold (CMYK) becomes RGB.
     """
     tags = {"icc_profile": image.info["icc_profile"]} if image.info.get("icc_profile") else {}
     if image.mode == "CMYK":
         image, tags = image.convert("RGB"), {}
-    picture, exif = upright(image), read_exif(image)
+    picture, exif = read_pictures(image)[0].source, read_exif(image)
     exif.pop(ORIENTATION, None)  # it has been followed
     return picture, tags | ({"exif": exif_bytes(exif)} if exif else {})
 
@@ -240,22 +240,12 @@ def exif_bytes(exif: PIL.Image.Exif) -> bytes:
 
 def open_picture(path: Path) -> PIL.Image.Image:
     """A picture file of one of `FORMATS`, read to its end. Raises ValueError where it is none, or broken."""
-    try:
+    with reading_picture(path):
         image = PIL.Image.open(path, formats=FORMATS)
         if not image.mode.startswith("I") and any(DEEP.search(str(tile)) for tile in getattr(image, "tile", ())):
             warnings.warn(f"{path} has colours or alpha of 16 bits, of which the upper 8 are kept.", stacklevel=2)
         image.load()
-    except PIL.UnidentifiedImageError as error:
-        known = ", ".join(FORMATS)
-        raise ValueError(f"{path} cannot be read as a picture; give a file of one of these kinds: {known}.") from error
-    except (PIL.Image.DecompressionBombError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} cannot be read as a picture ({error}).") from error
     return image
-
-
-def upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The picture as the pipeline returns it where nothing is generated: turned by its EXIF tag, in a mode it keeps."""
-    return read_pictures(image)[0].source
 
 
 def split_alpha(image: PIL.Image.Image, path: Path) -> tuple[PIL.Image.Image, PIL.Image.Image]:

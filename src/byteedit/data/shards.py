@@ -5,7 +5,6 @@ is started again writes what is missing and ends with the data set of an undistu
 """
 
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from byteedit.files import write_atomically
 
-__all__ = ["build_shards", "claim", "to_dataset"]
+__all__ = ["build_shards", "to_dataset"]
 
 Row = dict[str, Any]
 
@@ -55,23 +54,6 @@ def build_shards(
 def to_dataset(rows: Sequence[Row], features: Features) -> Dataset:
     """Rows as a data set of such columns; what a row lacks is None there."""
     return Dataset.from_dict({name: [row.get(name) for row in rows] for name in features}, features=features)
-
-
-def claim(folder: Path, settings: dict[str, Any]) -> None:
-    """Note in `folder` with what settings it is built, or make sure that it was begun with the same.
-
-    Raises:
-        ValueError: it was begun with other settings.
-    """
-    path = folder / "settings.json"
-    now = json.loads(json.dumps(settings, default=str))
-    if not path.exists():
-        write_atomically(path, json.dumps(now, indent=2).encode())
-        return
-    before = json.loads(path.read_text())
-    if other := [name for name in now | before if now.get(name) != before.get(name)]:
-        changes = ", ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in other)
-        raise ValueError(f"{folder} was begun with other settings: {changes}. Take another output, or delete it.")
 
 
 def _batches(items: Iterable, size: int) -> Iterator[list]:

@@ -12,7 +12,7 @@ from typing import Any
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.figures import Figure, mean, rate
 from byteedit.evaluation.scores.pixels import extra_contrast
-from byteedit.files import whole, write_atomically
+from byteedit.files import reading_ours, write_atomically
 
 __all__ = ["Line", "figures_of", "folder_of", "read_lines", "summarise", "with_seam", "write_lines"]
 
@@ -29,7 +29,7 @@ def read_lines(folder: Path) -> list[Line]:
     file = folder / "scores.jsonl"
     if not file.is_file():
         return []
-    with whole(file):
+    with reading_ours(file):
         return [
             json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line
         ]  # not at other breaks

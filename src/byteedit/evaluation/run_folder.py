@@ -9,33 +9,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from byteedit.files import write_atomically
+from byteedit.files import write_json
 
-__all__ = ["RUN", "claim", "claim_names", "owned", "write_json"]
+__all__ = ["NOTES", "RUN", "claim_names", "keep_note", "owned"]
 
 RUN = "run.json"
 NOTES = ("versions", "scores", "names")
+"""What `run.json` holds beside settings."""
 
 
-def claim(file: Path, settings: dict[str, Any], **notes: Any) -> None:
-    """Write settings, or make sure that those that are there are the same; notes are kept of every time they differ.
-
-    Raises:
-        ValueError: the file holds other settings.
-    """
-    settings = json.loads(json.dumps(settings))
-    earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    kept = {name: earlier[name] for name in NOTES if notes and name in earlier}
-    before = {name: value for name, value in earlier.items() if name not in kept}
-    if before and before != settings:
-        name = next(name for name in settings | before if before.get(name) != settings.get(name))
-        raise ValueError(
-            f"{file.parent} was made with {name} {before.get(name)!r}, now it is {settings.get(name)!r};"
-            " choose another folder, or go on as it was begun."
-        )
-    for name, note in notes.items():
-        kept[name] = kept.get(name, []) + ([note] if note not in kept.get(name, []) else [])
-    write_json(file, settings | kept)
+def keep_note(file: Path, name: str, note: Any) -> None:
+    """Add to what a run notes under a name, if it is not there yet."""
+    run = json.loads(file.read_text(encoding="utf-8"))
+    kept = run.get(name, [])
+    if note not in kept:
+        write_json(file, run | {name: [*kept, note]})
 
 
 def claim_names(file: Path, names: Iterable[str], score: str) -> None:
@@ -60,8 +48,3 @@ def owned(file: Path, score: str) -> set[str]:
     """The names of numbers that are a score's."""
     owners = json.loads(file.read_text(encoding="utf-8")).get("names", {})
     return {name for name, owner in owners.items() if owner == score}
-
-
-def write_json(file: Path, content: Any) -> None:
-    """A JSON file for readers."""
-    write_atomically(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

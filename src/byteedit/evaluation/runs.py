@@ -20,16 +20,16 @@ from tqdm import tqdm
 
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.benchmarks import EditCase, asking, describe, open_benchmark
-from byteedit.evaluation.benchmarks.case import open_picture
+from byteedit.evaluation.benchmarks.case import open_picture, reason
 from byteedit.evaluation.benchmarks.picturebench import PictureBenchCase
 from byteedit.evaluation.figures import Figure, plain
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines, write_lines
 from byteedit.evaluation.naming import check_named, labelled, parse
-from byteedit.evaluation.run_folder import RUN, claim, claim_names, owned, write_json
+from byteedit.evaluation.run_folder import NOTES, RUN, claim_names, keep_note, owned
 from byteedit.evaluation.scores.opening import SCORES, open_score
 from byteedit.evaluation.scores.views import Score
 from byteedit.evaluation.systems import SYSTEMS, System, answer_to, open_system
-from byteedit.files import alone, png, write_atomically
+from byteedit.files import alone, claim, png, write_atomically, write_json
 from byteedit.provenance import versions
 
 __all__ = ["RunSettings", "evaluate"]
@@ -90,8 +90,9 @@ def _evaluated(
     """As `evaluate`, alone in the folder. A system or score that fails as a whole is passed over, and raised when all
     else is written."""
     say(f"{settings.benchmark}: {describe(cases)}")
-    told, identity, failures = settings.output / RUN, _identity(settings, cases), []
-    claim(told, identity, versions=versions())
+    told, failures = settings.output / RUN, []
+    claim(settings.output, _identity(settings, cases), RUN, NOTES)
+    keep_note(told, "versions", versions())
     folders = {label: folder_of(settings.output, label) for label in systems}
     for label, text in systems.items():
         with _noting(failures, text):
@@ -101,7 +102,7 @@ def _evaluated(
         with _noting(failures, text):
             score = open_score(text, settings.device)
             say(score.about)
-            claim(told, identity, scores=score.about)
+            keep_note(told, "scores", score.about)
             for folder in folders.values():
                 if score.over_set:
                     _measure_set(score, text, cases, folder, say)
@@ -122,7 +123,7 @@ def _noting(failures: list[str], text: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, ImportError) as error:
-        failures.append(_words(error) if text in str(error) else f"{text}: {_words(error)}")
+        failures.append(reason(error) if text in str(error) else f"{text}: {reason(error)}")
 
 
 def _labelled(texts: Sequence[str]) -> dict[str, str]:
@@ -173,7 +174,7 @@ def _identity(settings: RunSettings, cases: Sequence[EditCase]) -> dict[str, Any
 
 def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:
     """A system's answers to the cases that it has not answered yet, each written as soon as it is there."""
-    claim(folder / "system.json", dict(system.settings))
+    claim(folder, dict(system.settings), "system.json")
     lines = {line["id"]: line for line in read_lines(folder)}
     able = [case for case in cases if case.task in system.tasks]
     made_from = {case.id: _pictures(case) for case in able}
@@ -188,7 +189,7 @@ def _answer(system: System, cases: Sequence[EditCase], folder: Path) -> None:
             write_atomically(folder / f"{case.id}.png", png(Image.fromarray(answer_to(system, case))))
             stamp = system.stamp(case)
         except Exception as error:  # one case must not end a run of hundreds
-            lines[case.id] = line | {"error": _words(error)}
+            lines[case.id] = line | {"error": reason(error)}
         else:
             line |= {"stamp": stamp} if stamp else {}
             lines[case.id] = line | {"seconds": round(time.perf_counter() - began, 3)}
@@ -241,7 +242,7 @@ def _measured(score: Score, cases: Sequence[EditCase], folder: Path) -> Iterator
         yield from score.measure(cases, [open_picture(folder / f"{case.id}.png") for case in cases])
     except Exception as error:  # one case must not end a run of hundreds
         if len(cases) == 1:
-            yield _words(error)
+            yield reason(error)
         else:
             for case in cases:
                 yield from _measured(score, [case], folder)
@@ -260,7 +261,7 @@ def _measure_set(score: Score, text: str, cases: Sequence[EditCase], folder: Pat
                 _ = case.page, case.reference  # here an error is of one case
                 pairs.append((case, open_picture(folder / f"{case.id}.png")))
             except Exception as error:  # one case must not end a run of hundreds
-                failed[case.id] = _words(error)
+                failed[case.id] = reason(error)
         if len(pairs) > 1:
             found |= {task: score.measure(*zip(*pairs, strict=True))[0]}
         elif mine:
@@ -280,7 +281,3 @@ def _tell(system: str, lines: Sequence[Line], say: Callable[[str], None]) -> lis
     if failed:
         say(f"  {len(failed)} failed: {', '.join(name for name, _ in failed)}; the first because {failed[0][1]}")
     return [f"{system} answered none of its cases"] if lines and all("error" in line for line in lines) else []
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -15,7 +15,7 @@ from huggingface_hub import CommitScheduler, HfApi
 from byteedit.evaluation.human.answers import is_of, lock
 from byteedit.evaluation.human.studies import Study
 from byteedit.files import write_atomically
-from byteedit.hub import UNREACHABLE
+from byteedit.hub import UNREACHABLE, first_line
 
 __all__ = ["fetch_study", "merge", "push_answers", "take_up"]
 
@@ -32,7 +32,7 @@ def fetch_study(hub: HfApi, repository: str, folder: str | Path) -> Path:
         hub.snapshot_download(repository, repo_type="dataset", local_dir=folder, allow_patterns=list(PARTS))
         why = "" if (Path(folder) / "study.json").is_file() else "it has no study.json"
     except (*UNREACHABLE, ValueError) as error:  # ValueError: what is no name of a data set
-        why = _first_line(error)
+        why = first_line(error)
     if why:
         raise ValueError(
             f"no study comes from the data set {repository!r} ({why}); check STUDY, and that HF_TOKEN may read it."
@@ -55,7 +55,7 @@ class Pushing(CommitScheduler):
             self.last_uploaded |= {self.folder_path / name: modified for name, modified in same.items()}
             return super().push_to_hub()
         except (*UNREACHABLE, ValueError) as error:
-            print(f"byteedit: answers were not pushed to {self.repo_id}, and will be: {_first_line(error)}", flush=True)
+            print(f"byteedit: answers were not pushed to {self.repo_id}, and will be: {first_line(error)}", flush=True)
 
     def _has_grown(self, file: Path) -> bool:
         return self.last_uploaded.get(file) != file.stat().st_mtime
@@ -88,7 +88,7 @@ def push_answers(study: Study, hub: HfApi, repository: str, every: float) -> Pus
         )
     except UNREACHABLE as error:
         advice = "Log in with `hf auth login`, or set HF_TOKEN to a token that may write there."
-        raise ValueError(f"answers cannot be pushed to {repository}: {_first_line(error)} {advice}") from error
+        raise ValueError(f"answers cannot be pushed to {repository}: {first_line(error)} {advice}") from error
 
 
 def take_up(study: Study, hub: HfApi, repository: str, names: Collection[str] | None = None) -> dict[str, float]:
@@ -139,7 +139,3 @@ def _time(line: bytes) -> str:
         return json.loads(line)["time"]
     except (ValueError, KeyError, TypeError):  # torn
         return ""
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -70,6 +70,11 @@ class CLIPReward(nn.Module):
         """Where the model is."""
         return self.model.device
 
+    @property
+    def size(self) -> int:
+        """Pixels a side of the square that images are fitted to."""
+        return self.model.config.vision_config.image_size
+
     def forward(self, image: Tensor, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """image (B, 3, H, W) in [-1, 1], input_ids and attention_mask (B, L) -> (B,) float32, with gradient."""
         if len(image) != len(input_ids):
@@ -80,7 +85,7 @@ class CLIPReward(nn.Module):
 
     def see(self, image: Tensor) -> Tensor:
         """The embeddings of images alone, with gradient: (B, 3, H, W) in [-1, 1] -> (B, D), not normalised."""
-        pixels = normalize(resize_and_crop(image, self.model.config.vision_config.image_size), CLIP_MEAN, CLIP_STD)
+        pixels = normalize(resize_and_crop(image, self.size), CLIP_MEAN, CLIP_STD)
         return self.model.get_image_features(pixels.to(self.model.dtype)).pooler_output
 
     def rate(self, image: Tensor, prompt: list[str]) -> Tensor:
@@ -95,4 +100,4 @@ class CLIPReward(nn.Module):
         Raises:
             ValueError: there is not one prompt for each image.
         """
-        return score(self, images, prompts, size=self.model.config.vision_config.image_size, batch_size=batch_size)
+        return score(self, images, prompts, batch_size)

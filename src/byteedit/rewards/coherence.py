@@ -88,6 +88,11 @@ class CoherenceReward(PreTrainedModel):
         self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, patch**2))
         self.post_init()
 
+    @property
+    def size(self) -> int | None:
+        """Pixels that the shorter side of images is resized to; None where they are seen as they are."""
+        return self.config.image_size
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits of every pixel, differentiable to the pixels: (B, 3, H, W) in [-1, 1] -> (B, 1, H, W) float32."""
         check(image)
@@ -97,8 +102,7 @@ class CoherenceReward(PreTrainedModel):
 
     def target(self, height: int, width: int) -> tuple[int, int]:
         """Height and width at which the ViT sees an image of such a height and width."""
-        wanted = self.config.image_size
-        return (height, width) if wanted is None else scaled(height, width, wanted)
+        return (height, width) if self.size is None else scaled(height, width, self.size)
 
     def see(self, resized: Tensor) -> Tensor:
         """Logits of images at the size at which the ViT sees them: (B, 3, h, w) in [-1, 1] -> (B, 1, h, w) float32."""
@@ -159,7 +163,7 @@ class CoherenceReward(PreTrainedModel):
         Where `image_size` says at which size the ViT sees images, it sees four times the square of that at once.
         """
         size = tuple(image.shape[-2:])
-        target, side = self.target(*size), max(SIDE, 2 * (self.config.image_size or 0))
+        target, side = self.target(*size), max(SIDE, 2 * (self.size or 0))
         if math.prod(target) <= side**2:
             return self(image.to(self.device)).squeeze(1)
         return enlarge(self.pan(resize(image, target), side), size).squeeze(1)

@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import PreTrainedConfig
 
 import byteedit
-from byteedit.hub import UNREACHABLE, nowhere
+from byteedit.hub import UNREACHABLE, first_line, nowhere
 from byteedit.rewards.clip import PICKSCORE, CLIPReward
 from byteedit.rewards.coherence import CoherenceReward, CoherenceRewardConfig
 from byteedit.rewards.preference import PreferenceReward, PreferenceRewardConfig
@@ -45,7 +45,7 @@ def open_reward(name: str) -> PreferenceReward | CoherenceReward | CLIPReward:
     try:
         config, _ = PreTrainedConfig.get_config_dict(name)
     except UNREACHABLE as error:
-        raise ValueError(f"there is no reward at {name}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"there is no reward at {name}: {first_line(error)}") from error
     kind = config.get("model_type")
     if kind not in CLASSES:
         what = f"is of the type {kind}" if kind else "has no config of a reward"

@@ -130,6 +130,11 @@ class PreferenceReward(PreTrainedModel):
         if isinstance(module, nn.Linear):
             initialization.normal_(module.weight, std=module.in_features**-0.5)
 
+    @property
+    def size(self) -> int:
+        """Pixels a side of the square that images are fitted to."""
+        return self.config.vision_config.image_size
+
     def forward(self, image: Tensor, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Scores of images with prompts, differentiable to the pixels.
 
@@ -157,7 +162,7 @@ class PreferenceReward(PreTrainedModel):
 
     def pixels(self, image: Tensor) -> Tensor:
         """What the vision tower gets of images: (B, 3, H, W) in [-1, 1] -> (B, C, S, S), fitted and normalised."""
-        fitted = resize_and_crop(image, self.config.vision_config.image_size)
+        fitted = resize_and_crop(image, self.size)
         pixels = normalize(fitted, self.config.image_mean, self.config.image_std)
         if self.config.residual_gain:
             pixels = torch.cat([pixels, residual(fitted, self.config.residual_gain)], dim=1)
@@ -181,7 +186,7 @@ class PreferenceReward(PreTrainedModel):
         Raises:
             ValueError: there is not one prompt for each image.
         """
-        return score(self, images, prompts, size=self.config.vision_config.image_size, batch_size=batch_size)
+        return score(self, images, prompts, batch_size)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *args, **kwargs) -> "PreferenceReward":

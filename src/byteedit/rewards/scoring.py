@@ -40,7 +40,7 @@ def check_list(images: Sequence) -> None:
         raise ValueError("One picture came; give a list of them.")
 
 
-def score(model, images: Sequence, prompts: Sequence[str], *, size: int, batch_size: int) -> list[float]:
+def score(model, images: Sequence, prompts: Sequence[str], batch_size: int) -> list[float]:
     """`model.rate` of PIL images of any sizes with a prompt for each, in batches, without gradient and dropout.
 
     Raises:
@@ -53,6 +53,6 @@ def score(model, images: Sequence, prompts: Sequence[str], *, size: int, batch_s
     scores = []
     with evaluating(model):
         for part in batches(range(len(images)), batch_size):
-            image = torch.stack([read(images[i], size) for i in part]).to(model.device)
+            image = torch.stack([read(images[i], model.size) for i in part]).to(model.device)
             scores += model.rate(image, [prompts[i] for i in part]).tolist()
     return scores

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from byteedit.hub import first_line
+
 __all__ = ["fitting_tokenizer"]
 
 SPARE = 0.1
@@ -36,7 +38,7 @@ def fitting_tokenizer(
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **kwargs)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(" :")
+        reason = first_line(error).rstrip(" :")
         raise ValueError(f"the tokenizer {name} cannot be opened ({reason}); name its folder.") from error
     tokenizer.add_tokens(list(added), special_tokens=True)
     if not (1 - spare) * vocab_size <= len(tokenizer) <= vocab_size:

@@ -102,7 +102,7 @@ class Preference:
 
     def prepare(self, row: Row, rng: Generator) -> Row:
         """The columns that are learnt from, images fitted to the model: (3, S, S) in [-1, 1]."""
-        size, schema = self.model.config.vision_config.image_size, SCHEMAS[self.reward]
+        size, schema = self.model.size, SCHEMAS[self.reward]
         names = (*schema.required, "mask") if self.augment.shift and "mask" in row else schema.required
         values = decode({name: row[name] for name in names}, schema)
         mask = values.pop("mask", None)

@@ -14,7 +14,7 @@ import numpy as np
 from byteedit.data.images import open_image, store
 from byteedit.masks import box as box_around
 
-__all__ = ["GREY", "EditCase", "asking", "coverage", "open_mask", "open_picture"]
+__all__ = ["GREY", "EditCase", "asking", "coverage", "open_mask", "open_picture", "reason"]
 
 GREY = 128  # what a page shows where nothing is known
 
@@ -137,8 +137,13 @@ def coverage(cases: Sequence[EditCase]) -> tuple[np.ndarray, list[str]]:
         try:
             shares.append((case.mask > 127).mean())
         except Exception as error:  # one case must not end a run of hundreds
-            unreadable.append(f"{case.id}: {' '.join(str(error).split())}")
+            unreadable.append(f"{case.id}: {reason(error)}")
     return np.array(shares), unreadable
+
+
+def reason(error: Exception) -> str:
+    """Why a case fails, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def open_picture(source: Path | dict | None, mode: str = "RGB") -> np.ndarray:  # (H, W, 3) uint8, or (H, W) for "L"

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import PIL.Image
@@ -21,7 +20,7 @@ from byteedit.data.images import Unusable, open_image, store
 from byteedit.evaluation import TASKS
 from byteedit.evaluation.human.planning import Shown, deal, draft, number, sides, spoil
 from byteedit.evaluation.human.studies import DAMAGED, Question, Study, StudySettings, open_study, write_study
-from byteedit.files import is_file_name, png
+from byteedit.files import is_file_name, new_folder, png
 
 __all__ = ["StudyCase", "create_study", "damage", "read_cases"]
 
@@ -113,11 +112,9 @@ def create_study(
     """
     output = Path(output)
     _check(output, cases, systems, settings)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
-        folder = Path(scratch) / "study"
+    with new_folder(output) as folder:
         for name in ("pictures", "answers"):
-            (folder / name).mkdir(parents=True)
+            (folder / name).mkdir()
         shown, left_out = _copy(cases, systems, folder)
         if left_out and not (skip_missing and shown):
             raise ValueError(_complaint(left_out, len(cases)))
@@ -135,7 +132,6 @@ def create_study(
             questions={question.id: question for question in questions},
         )
         write_study(study, datetime.now(UTC).isoformat(timespec="seconds"))
-        folder.rename(output)
     return open_study(output)
 
 

@@ -9,7 +9,6 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from byteedit.data.skipped import Skipped
 from byteedit.evaluation.human.answers import Answer, latest, read_answers
 from byteedit.evaluation.human.studies import Question, Study
 from byteedit.evaluation.human.summary import trusted
+from byteedit.files import new_folder
 
 __all__ = ["export_pairs"]
 
@@ -51,16 +51,13 @@ def export_pairs(
     for answer in kept:
         question = study.questions[answer.question]
         rows["validation" if question.case in held_out else "train"] += _pairs(question, answer)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
-        folder = Path(scratch) / "pairs"
+    with new_folder(output) as folder:
         _write(study, rows, folder)
-        folder.rename(output)
     return {split: len(pairs) for split, pairs in rows.items()}
 
 
 def _write(study: Study, rows: dict[str, list[dict]], folder: Path) -> None:
-    (folder / "pictures").mkdir(parents=True)
+    (folder / "pictures").mkdir()
     for split, pairs in rows.items():
         for name in _pictures(pairs):
             shutil.copyfile(study.folder / name, folder / name)

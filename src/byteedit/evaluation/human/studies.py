@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import byteedit
-from byteedit.files import whole
+from byteedit.files import reading_ours
 
 __all__ = ["DAMAGED", "KINDS", "Kind", "Question", "Study", "StudySettings", "open_study", "write_study"]
 
@@ -173,16 +173,16 @@ def open_study(folder: str | Path) -> Study:
     folder = Path(folder)
     if not (folder / "study.json").is_file():
         raise ValueError(f"{folder} is no study: it has no study.json. Make one with `byteedit study create`.")
-    with whole(folder / "study.json"):
+    with reading_ours(folder / "study.json"):
         head = json.loads((folder / "study.json").read_text(encoding="utf-8"))
         known = head["format"]
     if known != FORMAT:
         raise ValueError(f"{folder} has the format {known}; this version of byteedit reads {FORMAT}.")
-    with whole(folder / "questions.jsonl"):
+    with reading_ours(folder / "questions.jsonl"):
         lines = (folder / "questions.jsonl").read_text(encoding="utf-8").strip().split("\n")
         questions = {question.id: question for question in (_question(json.loads(line)) for line in lines)}
         _check_pictures(folder, questions.values())
-    with whole(folder / "study.json"):
+    with reading_ours(folder / "study.json"):
         return Study(
             folder=folder,
             settings=StudySettings(**head["settings"] | {"axes": tuple(head["settings"]["axes"])}),

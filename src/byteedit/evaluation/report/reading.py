@@ -20,7 +20,7 @@ from byteedit.evaluation.human.studies import open_study
 from byteedit.evaluation.human.summary import summarise
 from byteedit.evaluation.lines import Line, figures_of, folder_of, read_lines, with_seam
 from byteedit.evaluation.naming import parse, short_names
-from byteedit.files import whole
+from byteedit.files import reading_ours
 
 __all__ = ["JUDGED", "Entry", "Run", "holding", "named", "paired", "read_run", "read_studies", "told_apart"]
 
@@ -120,12 +120,12 @@ def read_run(folder: Path) -> Run:
     """
     if not (folder / "run.json").is_file():
         raise ValueError(f"{folder} is no run: it has no run.json; name a folder that `byteedit evaluate` wrote.")
-    with whole(folder / "run.json"):
+    with reading_ours(folder / "run.json"):
         told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         told |= {name: told[name] for name in TOLD}
         parse(told["benchmark"])
     figures = folder / "figures.json"
-    with whole(figures):
+    with reading_ours(figures):
         order = [folder_of(folder, text) for text in json.loads(figures.read_text())] if figures.is_file() else []
     there = {file.parent for file in folder.glob("*/system.json")}
     found = [_entry(place) for place in [*dict.fromkeys(p for p in order if p in there), *sorted(there - set(order))]]
@@ -135,7 +135,7 @@ def read_run(folder: Path) -> Run:
 
 
 def _entry(folder: Path) -> Entry:
-    with whole(folder / "system.json"):
+    with reading_ours(folder / "system.json"):
         settings = dict(json.loads((folder / "system.json").read_text(encoding="utf-8")).items())
     return Entry(folder=folder, settings=settings, lines=read_lines(folder))
 

@@ -85,9 +85,8 @@ def open_clip(place: str | None, *, device: str = "cpu", batch: int = 16) -> Sco
     def rate(pictures: list, prompts: list[str]) -> list[dict[str, float]]:
         return [clip_forms(cosine) for cosine in reward.score(pictures, prompts, batch)]
 
-    size = reward.model.config.vision_config.image_size
     return Score(
-        about=f"CLIPScore: {name} at {size} px, cosine, 100 x cosine and w = 2.5",
+        about=f"CLIPScore: {name} at {reward.size} px, cosine, 100 x cosine and w = 2.5",
         measure=lambda cases, images: by_view(cases, images, rate),
         weights=weights_sha256(name),
     )
@@ -146,8 +145,7 @@ def _reward(reward, place: str, name: str, prompt: str, batch: int) -> Score:
         rated = reward.score([Image.fromarray(image) for image in images], words, batch)
         return [{name: value} for value in rated]
 
-    config = reward.model.config if isinstance(reward, CLIPReward) else reward.config
-    return Score(about=f"{name}: {place} at {config.vision_config.image_size} px, {prompt} prompt", measure=measure)
+    return Score(about=f"{name}: {place} at {reward.size} px, {prompt} prompt", measure=measure)
 
 
 def _coherence(reward: CoherenceReward, place: str, name: str, batch: int) -> Score:
@@ -161,8 +159,8 @@ def _coherence(reward: CoherenceReward, place: str, name: str, batch: int) -> Sc
             numbers |= {f"{name}.masked": float(real[inside].mean())} if inside.any() else {}
         return found
 
-    size = reward.config.image_size
-    return Score(about=f"{name}: {place} at {f'{size} px' if size else 'own size'}, no prompt", measure=measure)
+    size = f"{reward.size} px" if reward.size else "own size"
+    return Score(about=f"{name}: {place} at {size}, no prompt", measure=measure)
 
 
 def open_sets(place: str | None, *, device: str = "cpu", batch: int = 16) -> Score:
@@ -179,9 +177,8 @@ def open_sets(place: str | None, *, device: str = "cpu", batch: int = 16) -> Sco
         made, real = crops(cases, images), crops(cases, real)
         return [{"clip_fid": frechet_distance(made, real), "clip_kid": kernel_distance(made, real), "n": len(made)}]
 
-    size = reward.model.config.vision_config.image_size
     return Score(
-        about=f"sets: FID and KID of masked parts, {name} at {size} px",
+        about=f"sets: FID and KID of masked parts, {name} at {reward.size} px",
         measure=measure,
         over_set=True,
         weights=weights_sha256(name),

@@ -20,10 +20,10 @@ __all__ = ["clip_features", "frechet_distance", "kernel_distance"]
 
 def clip_features(reward: CLIPReward, pictures: Sequence, batch_size: int = 16) -> np.ndarray:  # (n, D) float64
     """CLIP's embeddings of PIL images of any sizes, as long as they come."""
-    size, rows = reward.model.config.vision_config.image_size, []
+    rows = []
     with evaluating(reward):
         for some in batches(pictures, batch_size):
-            image = torch.stack([read(picture, size) for picture in some]).to(reward.device)
+            image = torch.stack([read(picture, reward.size) for picture in some]).to(reward.device)
             rows.append(reward.see(image).double().cpu().numpy())  # (B, D)
     return np.concatenate(rows)
 
