@@ -41,7 +41,7 @@ from byteedit.reading import picture_from_array
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
-from results import pair_key, record  # noqa: E402
+from results import filing, pair_key  # noqa: E402
 
 SHEET = 8  # cases of each task on a sheet of several systems
 HEADING = 15  # pixels above it
@@ -242,11 +242,9 @@ def spread(task: str, settings: Settings) -> Image.Image:
 def show(prefix: str, found: dict[str, Figure], filed: bool) -> None:
     """Print figures and, if asked, file them."""
     script = os.path.relpath(sys.argv[0], ROOT)
-    command = "torchrun --nproc-per-node 2 " + shlex.join([script, *sys.argv[1:]])
+    file = filing(filed, "torchrun --nproc-per-node 2 " + shlex.join([script, *sys.argv[1:]]))
     for key, figure in found.items():
-        print(f"{prefix}.{key:44} {figure.value:7.3f}   [{figure.low:.3f}, {figure.high:.3f}]   n = {figure.n}")
-        if filed:
-            record(f"{prefix}.{key}", figure.value, figure.low, figure.high, figure.n, command)
+        file(f"{prefix}.{key}", **asdict(figure))
 
 
 def main(settings: Settings) -> None:

@@ -5,10 +5,9 @@
     python examples/picturebook/try_judge.py --record
 """
 
-import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import tyro
@@ -20,7 +19,7 @@ from byteedit.evaluation.judge import edit_right, object_found
 from byteedit.evaluation.picturebench import COUNT, cases
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from results import record
+from results import filing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +48,9 @@ def tried(limit: int) -> Iterator[tuple[str, Figure]]:
 
 
 def main(settings: Settings) -> None:
-    command = "python " + shlex.join(sys.argv)
+    file = filing(settings.record)
     for key, figure in tried(settings.limit):
-        print(f"{key:28} {figure.value:8.3f}   [{figure.low:.3f}, {figure.high:.3f}]   n = {figure.n}")
-        if settings.record:
-            record(f"picturebench.judge.{key}", figure.value, figure.low, figure.high, figure.n, command)
+        file(f"picturebench.judge.{key}", **asdict(figure))
 
 
 if __name__ == "__main__":
