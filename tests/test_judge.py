@@ -42,7 +42,7 @@ def test_every_trial_is_filed_as_the_results_have_it(script, monkeypatch):
     filed = {}
     monkeypatch.setattr(script, "edit_right", lambda case, image: np.array_equal(image, case.picture))  # at once
     monkeypatch.setattr(script, "object_found", lambda case, image: not np.array_equal(image, case.picture))
-    monkeypatch.setattr(script, "record", lambda key, value, low, high, n, command: filed.update({key: (value, n)}))
+    monkeypatch.setattr("results.record", lambda key, value, low, high, n, command: filed.update({key: (value, n)}))
     monkeypatch.setattr(script, "COUNT", 2)
     script.main(script.Settings(limit=2, record=True))
     results = json.loads((ROOT / "docs" / "results.json").read_text())
