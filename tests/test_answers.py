@@ -8,6 +8,7 @@ import pytest
 from byteedit.data.skipped import Skipped
 from byteedit.evaluation.human.answers import Answer, append, read_answers
 from byteedit.evaluation.human.raters import join
+from byteedit.evaluation.human.studies import open_study
 from byteedit.evaluation.human.summary import summarise
 from toy_studies import make_study
 
@@ -28,6 +29,21 @@ def test_of_a_joint_axis_an_erasure_is_answered_and_reported_without_aesthetics(
     ]
     for rows in (summary["results"], summary["agreement"]):
         assert [(row["task"], row["axis"]) for row in rows] == expected
+
+
+def test_in_a_study_that_does_not_say_what_each_question_asks_a_joint_axis_counts_as_it_stands(tmp_path):
+    """As those made before questions said so: what was answered then counts."""
+    study = make_study(tmp_path, "gsb", axes=("structure & aesthetics", "aesthetics", "coherence"))
+    file = study.folder / "questions.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert all(row.pop("axes") for row in rows)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    old = open_study(study.folder)
+    ann = join(old, "Ann")
+    for question in ann.questions:
+        ann.record(question.id, question.id, dict.fromkeys(old.axes(question), "left"))
+    rows = [(row["task"], row["axis"]) for row in summarise(old)["results"] if row["task"] == "erasing"]
+    assert rows == [("erasing", "structure & aesthetics"), ("erasing", "coherence")]
 
 
 def answered(study, name):

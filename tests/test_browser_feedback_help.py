@@ -23,7 +23,7 @@ def pairs(page):
 
 def test_instructions_and_axes_can_be_read_again_after_a_reload(chromium, tmp_path):
     axes = ("structure & aesthetics", "coherence", "wit")
-    study = make_study(tmp_path, "gsb", count=2, axes=axes, instructions=LONG)
+    study = make_study(tmp_path, "gsb", count=1, axes=axes, instructions=LONG)  # of an edit: all axes
     with people(chromium, study, "Ann", **DESKTOP) as [ann]:
         ann.page.reload()
         ann.press("?")

@@ -24,6 +24,7 @@ from diffusers.utils import logging
 from transformers import CLIPConfig, CLIPImageProcessor
 
 from byteedit import ByteEditInpaintPipeline
+from byteedit.pipeline.loading import only_variant
 from test_schedule import FAST, lora_of
 
 SAME = {"num_inference_steps": 2, "guidance_scale": 3.0, "output_type": "latent"}
@@ -252,3 +253,15 @@ def test_a_pickled_file_that_is_no_part_of_the_pipeline_is_passed_over(folder):
 def test_a_safety_checker_without_what_prepares_pictures_is_refused(parts):
     with pytest.raises(ValueError, match="A safety_checker came without a feature_extractor"):
         ByteEditInpaintPipeline(**parts() | {"safety_checker": torch.nn.Linear(1, 1)})
+
+
+def test_a_part_that_is_a_variant_only_turns_no_other_into_its_variant(folder, tmp_path, parts):
+    mixed = tmp_path / "mixed"
+    shutil.copytree(folder, mixed)
+    half = ByteEditInpaintPipeline(**parts()).to(torch.float16)
+    for name in ("unet", "vae"):
+        getattr(half, name).save_pretrained(mixed / name, variant="fp16")
+    (mixed / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    assert only_variant(mixed, ()) is None
+    (mixed / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    assert only_variant(mixed, ()) == "fp16"

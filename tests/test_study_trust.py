@@ -1,5 +1,6 @@
 """How far a study's figures can be trusted: who is left out, what checks can tell, and what few raters mean."""
 
+from collections import Counter
 from dataclasses import asdict
 
 import numpy as np
@@ -109,3 +110,31 @@ def test_strict_and_mild_raters_widen_the_interval_of_a_mean_mark_and_not_of_its
     assert row["z"] == pytest.approx(asdict(mean((seen - 0.75) / spread)))
     images_alone = mean(seen)
     assert row["mean"]["high"] - row["mean"]["low"] > 1.5 * (images_alone.high - images_alone.low)
+
+
+@pytest.mark.parametrize("systems", [("ours", "poor"), ("ours", "good", "poor"), ("ours", "good", "fair", "poor")])
+def test_the_picture_of_a_check_that_comes_again_is_as_often_another_s_as_ours(tmp_path, systems):
+    again = Counter()
+    for seed in range(4):
+        study = make_study(
+            tmp_path / str(seed), "gsb", systems, 20, raters=len(systems) - 1, attention=2 * len(systems), seed=seed
+        )
+        for check in (one for one in study.questions.values() if one.damaged):
+            sound = check.systems[2 - check.damaged]
+            pairs = [one for one in study.questions.values() if one.case == check.case and not one.damaged]
+            again[sound == "ours"] += sum(sound in one.systems for one in pairs)
+    assert again[True] == pytest.approx(again[False], rel=0.2)
+
+
+def test_an_export_names_whom_it_leaves_out_and_counts_what_it_cannot_read(tmp_path, capsys):
+    study = make_study(tmp_path, "best-worst", ("ours", "good", "fair", "poor"), raters=2, votes=2, attention=3)
+    answer(study, ["Ann"])
+    blind = join(study, "Blind")
+    for question in blind.questions:  # calls what is spoilt the best
+        best = question.damaged or 1
+        blind.record(question.id, question.id, {"best": best, "worst": best % 4 + 1})
+    with open(study.folder / "answers" / "ann.jsonl", "a") as file:
+        file.write("torn")
+    assert main(["study", "export", str(study.folder), str(tmp_path / "pairs"), "--min-attention", "0.9"]) == 0
+    said = capsys.readouterr().out
+    assert "left out blind, for their attention checks\n1 rows skipped (torn line: 1)\n" in said

@@ -274,6 +274,7 @@ def test_what_is_no_stage_before_is_said(pipe, parts, tmp_path):
         (2, base, "base is no LoRA; name the folder of its pytorch_lora_weights.safetensors"),
         (2, unet, r"\(rank unknown, alpha 2\) is not one of rank 2"),
         (0, base, "base is a whole pipeline; name its unet folder, or make it the base"),
+        (0, str(tmp_path), "is no UNet; name its unet folder, or, where it is a LoRA's, set the LoRA's rank"),
         (0, other, "The UNet at .*other has other layers than the base's"),
     ):
         with pytest.raises(ValueError, match=message):

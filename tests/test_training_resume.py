@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
+from byteedit.training.run import begun
 from byteedit.training.settings import Settings
 from toy_training import equal, fresh, group, launch, lines, plain, reset, run, settings_for, slow, squared  # noqa: F401
 
@@ -278,3 +280,12 @@ def test_what_was_learnt_since_the_last_line_is_told_where_a_run_stops_early(tmp
     marks = iter([1.0, 0.5])
     run(settings, validate=lambda model: {"mark": next(marks)})
     assert [line["step"] for line in lines(settings, "step", "toy/loss") if "toy/loss" in line] == [6]
+
+
+def test_a_folder_has_one_training_at_a_time(tmp_path):
+    settings, said = settings_for(tmp_path, steps=2), "another training is at work in"
+    with FileLock(tmp_path / ".lock"), pytest.raises(ValueError, match=said), begun(settings):
+        pass
+    reset()
+    with begun(settings) as accelerator:
+        assert accelerator.is_main_process

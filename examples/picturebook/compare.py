@@ -35,7 +35,7 @@ from byteedit.evaluation.picturebench import COUNT, Case, cases
 from byteedit.evaluation.report.sheet import contact_sheet
 from byteedit.evaluation.scores.picturebench import judged, summarise
 from byteedit.evaluation.systems import answers
-from byteedit.files import claim, png, sha256, weights_sha256, write_atomically
+from byteedit.files import claim, make_writable, png, sha256, weights_sha256, write_atomically
 from byteedit.pipeline.canvas import lay_out
 from byteedit.reading import picture_from_array
 
@@ -252,6 +252,8 @@ def main(settings: Settings) -> None:
         raise SystemExit(f"--key files one pair, but there are {len(settings.names)} systems; name two.")
     if settings.sheets and not settings.whole:
         raise SystemExit("--sheets shows cases from all of the test split; leave --limit and --split as they are.")
+    if settings.sheets:
+        make_writable(settings.sheets)
     torch.set_num_threads(1)
     state = PartialState(cpu=not torch.accelerator.is_available())
     for name in settings.names:

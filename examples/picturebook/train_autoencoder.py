@@ -28,7 +28,8 @@ from byteedit import masks
 from byteedit.image import to_tensor
 from byteedit.picturebook import scene
 from byteedit.training.batches import Batches
-from byteedit.training.loop import Objective, begin, train
+from byteedit.training.loop import Objective, train
+from byteedit.training.run import begun
 from byteedit.training.settings import Settings
 
 PAGES = 400_000
@@ -117,26 +118,26 @@ class Reconstruction(torch.nn.Module):
 
 
 def main(settings: AutoencoderSettings) -> None:
-    accelerator = begin(settings)
-    vae = AutoencoderKL.from_pretrained(settings.decoder_of) if settings.decoder_of else build()
-    if settings.decoder_of:
-        vae.encoder.requires_grad_(False)
-        vae.quant_conv.requires_grad_(False)
-    model = Reconstruction(vae, settings)
-    objective = Objective(name="autoencoder", model=model, loss=lambda model, batch: model(batch["image"]))
-    batches = Batches(
-        dataset=range(PAGES),
-        prepare=picture,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        process=accelerator.process_index,
-        processes=accelerator.num_processes,
-        workers=settings.workers,
-    )
-    kept = train(accelerator, [objective], batches, settings)["autoencoder"]
-    if accelerator.is_main_process:
-        model.load_state_dict(kept, strict=False)
-        finish(vae.float().cpu().eval(), settings.output)
+    with begun(settings) as accelerator:
+        vae = AutoencoderKL.from_pretrained(settings.decoder_of) if settings.decoder_of else build()
+        if settings.decoder_of:
+            vae.encoder.requires_grad_(False)
+            vae.quant_conv.requires_grad_(False)
+        model = Reconstruction(vae, settings)
+        objective = Objective(name="autoencoder", model=model, loss=lambda model, batch: model(batch["image"]))
+        batches = Batches(
+            dataset=range(PAGES),
+            prepare=picture,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+            workers=settings.workers,
+        )
+        kept = train(accelerator, [objective], batches, settings)["autoencoder"]
+        if accelerator.is_main_process:
+            model.load_state_dict(kept, strict=False)
+            finish(vae.float().cpu().eval(), settings.output)
     accelerator.end_training()
 
 

@@ -27,7 +27,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from byteedit import ByteEditInpaintPipeline
 from byteedit.image import to_tensor
 from byteedit.picturebook import PAGE
-from byteedit.training.loop import Objective, begin, train
+from byteedit.training.loop import Objective, train
+from byteedit.training.run import begun
 from byteedit.training.settings import Settings
 
 FACTOR = 4  # pixels of a latent's side
@@ -178,21 +179,21 @@ class Denoiser(nn.Module):
 
 
 def main(settings: BaseSettings) -> None:
-    accelerator = begin(settings)
-    start = settings.start_from
-    tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer") if start else build_tokenizer()
-    model = Denoiser(*build_models(tokenizer, start), settings.outside)
-    vae = AutoencoderKL.from_pretrained(settings.vae).eval().requires_grad_(False).to(accelerator.device)
+    with begun(settings) as accelerator:
+        start = settings.start_from
+        tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer") if start else build_tokenizer()
+        model = Denoiser(*build_models(tokenizer, start), settings.outside)
+        vae = AutoencoderKL.from_pretrained(settings.vae).eval().requires_grad_(False).to(accelerator.device)
 
-    def validate(_) -> dict[str, float]:
-        """Nothing is measured; the pipeline is there to be looked at."""
-        if accelerator.is_main_process:
-            export(model, tokenizer, vae, settings.output / "pipeline")
-        return {}
+        def validate(_) -> dict[str, float]:
+            """Nothing is measured; the pipeline is there to be looked at."""
+            if accelerator.is_main_process:
+                export(model, tokenizer, vae, settings.output / "pipeline")
+            return {}
 
-    objective = Objective(name="base", model=model, loss=lambda model, batch: model(batch))
-    train(accelerator, [objective], Pool(vae, tokenizer, settings, accelerator), settings, validate=validate)
-    accelerator.print(settings.output / "pipeline")
+        objective = Objective(name="base", model=model, loss=lambda model, batch: model(batch))
+        train(accelerator, [objective], Pool(vae, tokenizer, settings, accelerator), settings, validate=validate)
+        accelerator.print(settings.output / "pipeline")
     accelerator.end_training()
 
 

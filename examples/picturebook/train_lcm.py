@@ -29,7 +29,8 @@ from byteedit.training.base import (
     write,
 )
 from byteedit.training.batches import Batch
-from byteedit.training.loop import Objective, begin, train
+from byteedit.training.loop import Objective, train
+from byteedit.training.run import begun
 from byteedit.training.settings import from_command_line
 from byteedit.training.sft import Denoising, draw
 from byteedit.training.streams import open_batches
@@ -129,21 +130,22 @@ def open_teacher(settings: LcmSettings) -> nn.Module:
 
 
 def main(settings: LcmSettings) -> None:
-    accelerator, skipped = begin(settings), Skipped()
-    pipe, teacher = open_base(settings), open_teacher(settings).to(accelerator.device)
-    with accelerator.main_process_first():
-        edits = open_data(settings.data, settings, skipped)
-    items = make_items(pipe, edits, settings, partial(draw, cell=pipe.vae_scale_factor))
-    to_device(pipe, accelerator)
-    scheduler = training_scheduler(pipe.scheduler)
-    stage = Consistency(teacher, pipe.vae, partial(encode_text, pipe), scheduler, settings)
-    batches = open_batches(edits, items.prepare, settings, skipped, accelerator)
-    objective = Objective(name="lcm", model=pipe.unet, loss=stage.loss)
-    kept = train(accelerator, [objective], batches, settings, data=edits.extent())["lcm"]
-    skipped.report()
-    if accelerator.is_main_process:
-        write(pipe.unet, kept, settings)
-        print(f"{settings.written}: {settings.steps} updates")
+    with begun(settings) as accelerator:
+        skipped = Skipped()
+        pipe, teacher = open_base(settings), open_teacher(settings).to(accelerator.device)
+        with accelerator.main_process_first():
+            edits = open_data(settings.data, settings, skipped)
+        items = make_items(pipe, edits, settings, partial(draw, cell=pipe.vae_scale_factor))
+        to_device(pipe, accelerator)
+        scheduler = training_scheduler(pipe.scheduler)
+        stage = Consistency(teacher, pipe.vae, partial(encode_text, pipe), scheduler, settings)
+        batches = open_batches(edits, items.prepare, settings, skipped, accelerator)
+        objective = Objective(name="lcm", model=pipe.unet, loss=stage.loss)
+        kept = train(accelerator, [objective], batches, settings, data=edits.extent())["lcm"]
+        skipped.report()
+        if accelerator.is_main_process:
+            write(pipe.unet, kept, settings)
+            print(f"{settings.written}: {settings.steps} updates")
     accelerator.end_training()
 
 

@@ -26,8 +26,9 @@ from byteedit.image import to_tensor
 from byteedit.picturebook import BACKGROUNDS, COLOURS, KINDS, PAGE, SIZES, Scene, scene
 from byteedit.rewards import PreferenceReward
 from byteedit.training.batches import Batches
-from byteedit.training.loop import Objective, begin, train
+from byteedit.training.loop import Objective, train
 from byteedit.training.reward import RewardSettings
+from byteedit.training.run import begun
 from byteedit.training.settings import Settings, read
 from byteedit.training.towers import build
 
@@ -128,33 +129,33 @@ def loss(model: nn.Module, batch: dict) -> dict[str, Tensor]:
 
 
 def main(settings: TowerSettings) -> None:
-    accelerator = begin(settings)
-    model = Seer(build(read(RewardSettings, Path(settings.preset), [f"model={settings.model}"])))
-    patch = model.reward.config.vision_config.patch_size
+    with begun(settings) as accelerator:
+        model = Seer(build(read(RewardSettings, Path(settings.preset), [f"model={settings.model}"])))
+        patch = model.reward.config.vision_config.patch_size
 
-    def prepare(number: int, rng) -> dict:
-        pages = (scene(seed, "train") for seed in count(FIRST_SEED + number, PAGES))
-        page = next(page for page in pages if page.things)
-        return {"image": to_tensor(page.render()[None])[0]} | labels(page, patch) | claims(page, rng)
+        def prepare(number: int, rng) -> dict:
+            pages = (scene(seed, "train") for seed in count(FIRST_SEED + number, PAGES))
+            page = next(page for page in pages if page.things)
+            return {"image": to_tensor(page.render()[None])[0]} | labels(page, patch) | claims(page, rng)
 
-    def collate(rows: list[dict]) -> dict:
-        words = [row.pop("captions") for row in rows]
-        return default_collate(rows) | model.reward.tokenize([row[n] for n in range(CAPTIONS) for row in words])
+        def collate(rows: list[dict]) -> dict:
+            words = [row.pop("captions") for row in rows]
+            return default_collate(rows) | model.reward.tokenize([row[n] for n in range(CAPTIONS) for row in words])
 
-    batches = Batches(
-        dataset=range(PAGES),
-        prepare=prepare,
-        collate=collate,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        process=accelerator.process_index,
-        processes=accelerator.num_processes,
-    )
-    kept = train(accelerator, [Objective(name="tower", model=model, loss=loss)], batches, settings)["tower"]
-    if accelerator.is_main_process:
-        model.load_state_dict(kept, strict=False)
-        model.reward.save_pretrained(settings.output / "reward")
-        print(settings.output / "reward")
+        batches = Batches(
+            dataset=range(PAGES),
+            prepare=prepare,
+            collate=collate,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+        kept = train(accelerator, [Objective(name="tower", model=model, loss=loss)], batches, settings)["tower"]
+        if accelerator.is_main_process:
+            model.load_state_dict(kept, strict=False)
+            model.reward.save_pretrained(settings.output / "reward")
+            print(settings.output / "reward")
     accelerator.end_training()
 
 

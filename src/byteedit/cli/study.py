@@ -139,16 +139,20 @@ class Export(Command):
 
     def run(self) -> None:
         """Write the pairs, and print how many there are."""
+        from byteedit.data.skipped import Skipped
+        from byteedit.evaluation.human.answers import latest, read_answers
         from byteedit.evaluation.human.export import export_pairs
         from byteedit.evaluation.human.studies import open_study
+        from byteedit.evaluation.human.summary import trusted
 
-        written = export_pairs(
-            open_study(self.study),
-            self.output,
-            validation=self.validation,
-            min_attention=self.min_attention,
-            seed=self.seed,
-        )
+        study, skipped = open_study(self.study), Skipped()
+        asked = {"validation": self.validation, "min_attention": self.min_attention, "seed": self.seed}
+        written = export_pairs(study, self.output, **asked)
+        _, left_out = trusted(study, latest(read_answers(study, skipped)), self.min_attention)
+        for rater in sorted(left_out):
+            print(f"left out {rater}, for their attention checks")
+        if skipped.reasons:
+            print(skipped)
         print(f"{self.output}: {written['train']} pairs to train on, {written['validation']} held out")
 
 

@@ -22,13 +22,17 @@ def pickled_only(folder: Path, passed: Container[str]) -> bool:
 
 
 def only_variant(folder: Path, passed: Container[str]) -> str | None:
-    """The variant, such as fp16, in which alone a component of the folder has weights; None where there is no such."""
-    variants = set()
+    """The variant, such as fp16, in which alone a component of the folder has weights; None where there is no such.
+
+    None, too, where another component has that variant and plain weights: diffusers would take the variant of both.
+    """
+    alone, beside = set(), set()
     for part in components(folder, passed):
         names = [file.name.split(".") for file in part.glob("*.safetensors")]  # model.fp16[-00001-of-00002].safetensors
-        if all(len(name) == 3 for name in names):
-            variants |= {name[1].split("-")[0] for name in names}
-    return variants.pop() if len(variants) == 1 else None
+        variants = {name[1].split("-")[0] for name in names if len(name) == 3}
+        found = alone if all(len(name) == 3 for name in names) else beside
+        found |= variants
+    return alone.pop() if len(alone) == 1 and not alone & beside else None
 
 
 def enlarged(unet):

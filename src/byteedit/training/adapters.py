@@ -89,10 +89,12 @@ def fill_unet(unet: nn.Module, source: str | Path) -> None:
     """Give `unet` the weights of a saved one: of its folder, or a hub name.
 
     Raises:
-        ValueError: that one has other layers, or is a whole pipeline.
+        ValueError: that one has other layers, or is a whole pipeline or no UNet at all.
     """
     if (Path(source) / "model_index.json").is_file():
         raise ValueError(f"{source} is a whole pipeline; name its unet folder, or make it the base.")
+    if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
+        raise ValueError(f"{source} is no UNet; name its unet folder, or, where it is a LoRA's, set the LoRA's rank.")
     weights = UNet2DConditionModel.from_pretrained(source).state_dict()
     shapes = [{name: value.shape for name, value in each.items()} for each in (unet.state_dict(), weights)]
     if shapes[0] != shapes[1]:

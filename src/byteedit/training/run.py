@@ -18,7 +18,7 @@ from byteedit.training.settings import Settings
 from byteedit.training.towers import build
 from byteedit.training.watching import Judge
 
-__all__ = ["train_fast", "train_inpaint", "train_pefl", "train_reward"]
+__all__ = ["begun", "train_fast", "train_inpaint", "train_pefl", "train_reward"]
 
 
 @contextmanager

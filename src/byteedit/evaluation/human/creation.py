@@ -8,8 +8,9 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,8 @@ def create_study(
             raise ValueError("aesthetics are not asked of an erasure; add an axis, or leave erasures out.")
         rng = np.random.default_rng(settings.seed)
         questions = draft(shown, list(systems), settings.kind, rng)
-        questions = number([*questions, *_checks(questions, settings.attention, folder, rng)], rng)
+        questions = [replace(question, axes=settings.asked_of(question.task)) for question in questions]
+        questions = number([*questions, *_checks(questions, list(systems), settings, folder, rng)], rng)
         study = Study(
             folder=folder,
             settings=settings,
@@ -211,17 +213,24 @@ def _complaint(left_out: dict[str, str], count: int) -> str:
     )
 
 
-def _checks(questions: list[Question], count: int, folder: Path, rng: Generator) -> list[Question]:
-    """Attention checks: `count` of the questions once more, one picture of each spoilt.
+def _checks(
+    questions: list[Question], systems: list[str], settings: StudySettings, folder: Path, rng: Generator
+) -> list[Question]:
+    """Attention checks: some of the questions once more, one picture of each spoilt.
 
     Each place is spoilt as often as another, but for one check, so that nobody passes them all by always answering the
-    same place.
+    same place. In gsb the first system's picture is spoilt in all but one of as many checks as there are systems: it
+    stands in every pair of a case, so its sound picture would come again to a rater more often than another's.
     """
+    count = settings.attention
     if count > len(questions):
         raise ValueError(f"{count} attention checks for {len(questions)} questions; ask for fewer.")
-    checks = []
-    places = sides(len(questions[0].pictures), rng)
-    for i, (position, *_) in zip(rng.choice(len(questions), count, replace=False).tolist(), places, strict=False):
+    checks, left = [], rng.permutation(len(questions)).tolist()
+    places, spared = sides(len(questions[0].pictures), rng), sides(len(systems), rng)
+    for (position, *_), (spare, *_) in zip(islice(places, count), spared, strict=False):
+        ours = [questions[i].systems[position] == systems[0] for i in left]
+        suited = [i for i, first in zip(left, ours, strict=True) if settings.kind != "gsb" or first == (spare > 0)]
+        left.remove(i := (suited or left)[0])
         question = questions[i]
         pixels = np.asarray(PIL.Image.open(folder / question.pictures[position]))
         mask = np.asarray(PIL.Image.open(folder / question.mask)) if question.mask else None

@@ -111,6 +111,9 @@ class Question:
     pictures: tuple[str, ...]
     """The pictures in that order."""
 
+    axes: tuple[str, ...] = ()
+    """What is judged of them, in order. Studies made before this was kept say nothing."""
+
     damaged: int | None = None
     """The position, from 1, of the picture that was spoilt, which makes this an attention check."""
 
@@ -159,8 +162,10 @@ class Study:
         return remarks
 
     def axes(self, question: Question) -> tuple[str, ...]:
-        """What is judged of a question's pictures."""
-        return self.settings.asked_of(question.task)
+        """What is judged of a question's pictures; where the study does not say, joint axes as they stand."""
+        if question.axes:
+            return question.axes
+        return tuple(a for a in self.settings.all_axes if (question.task, a) != ("erasing", "aesthetics"))
 
 
 def open_study(folder: str | Path) -> Study:
@@ -201,7 +206,7 @@ def _check_pictures(folder: Path, questions: Iterable[Question]) -> None:
 
 
 def _question(row: dict) -> Question:
-    return Question(**row | {name: tuple(row[name]) for name in ("systems", "pictures")})
+    return Question(**row | {name: tuple(row.get(name, ())) for name in ("systems", "pictures", "axes")})
 
 
 def write_study(study: Study, created: str) -> None:

@@ -132,10 +132,11 @@ def _left_side(study: Study, answers: list[Answer]) -> Figure | None:
 def _in_order(study: Study, groups: dict[tuple, dict]) -> list[tuple[tuple, dict]]:
     """Groups by (task, axis) or (task, axis, system): by task, and as the study names axes and systems."""
     systems = list(study.systems)
+    axes = {question.task: study.axes(question) for question in study.questions.values()}
 
     def rank(group):
         (task, axis, *system), _ = group
-        return task, study.settings.asked_of(task).index(axis), *map(systems.index, system)
+        return task, axes[task].index(axis), *map(systems.index, system)
 
     return sorted(groups.items(), key=rank)
 
