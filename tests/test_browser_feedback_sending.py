@@ -107,6 +107,21 @@ def test_on_a_line_that_stalls_the_changed_mind_counts(chromium, tmp_path):
     assert sides(study) == ["right"] and len(read_answers(study, Skipped())) == 2
 
 
+def test_a_reply_that_is_lost_on_a_slow_line_does_not_undo_the_changed_mind(chromium, tmp_path):
+    study, slow = make_study(tmp_path, "gsb", count=4), []
+    with people(chromium, study, "Ann") as [ann]:
+        ann.page.route("**/api/answers", lambda route: slow.append(route), times=1)
+        ann.press("ArrowLeft", "Backspace", "ArrowRight")
+        ann.ready()
+        ann.page.wait_for_timeout(500)
+        slow[0].fetch()  # after the mind was changed, the server notes what it was
+        slow[0].abort()
+        ann.status("2 answers kept here, to be sent again")
+        ann.page.evaluate(ONLINE)
+        ann.status("Last: 2 is better")
+    assert sides(study) == ["right"] and len(read_answers(study, Skipped())) == 2
+
+
 def test_what_is_answered_while_the_page_asks_how_far_it_is_stays_on_it(chromium, tmp_path):
     study, late = make_study(tmp_path, "gsb", count=4), []
     with people(chromium, study, "Ann") as [ann]:

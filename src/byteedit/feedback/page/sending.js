@@ -62,8 +62,8 @@ export class Outbox {
     this.failures = 0;
     this.problem = "";
     this.arrived = []; // what the server took while this page was open
-    this.given = 0; // when the last answer was given,
-    this.written = 0; // and the latest that the server can have noted for the last that it took; ms of this clock
+    this.given = 0; // when the last answer was given, in ms of this clock;
+    this.written = new Map(); // by rater and question, the latest that the server can have noted for what it took
     addEventListener("online", () => this.flush());
   }
 
@@ -106,11 +106,13 @@ export class Outbox {
 
   async send({ at, ...answer }) {
     this.changed();
-    const waited = Math.max(0, Date.now() - Math.max(at, this.written)); // on a slow line, too, later is later
+    const asked = `${answer.rater}/${answer.question}`;
+    const since = Math.max(at, this.written.get(asked) ?? 0); // on a slow line, too, later is later
+    const waited = Math.max(0, Date.now() - since);
     try {
       const said = await call("api/answers", { ...answer, waited: waited / 1000 });
       if (typeof said?.new !== "boolean") throw new Error(STRANGER);
-      this.written = Date.now() - waited;
+      this.written.set(asked, said.new ? Date.now() - waited : Date.now()); // an earlier copy may just have come
       this.arrived.push(answer);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
