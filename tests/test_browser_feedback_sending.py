@@ -140,6 +140,28 @@ def test_what_is_answered_while_the_page_asks_how_far_it_is_stays_on_it(chromium
     assert sides(study) == ["left", "right", "right", "left"] and len(read_answers(study, Skipped())) == 4
 
 
+def test_a_join_that_tells_no_place_locks_no_name_out(chromium, tmp_path):
+    study = make_study(tmp_path, "gsb", count=4)
+
+    def without_place(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json={name: said for name, said in answer.json().items() if name != "place"})
+
+    with people(chromium, study, "Ann") as [ann]:
+        ann.page.route("**/api/join", without_place, times=1)
+        ann.page.reload()
+        ann.ready()
+        [seat] = ann.page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('byteedit/place/'))")
+        for kept in (None, "undefined", "", "{}", "0.5"):  # None: what that join left
+            if kept is not None:
+                ann.page.evaluate("([seat, kept]) => localStorage.setItem(seat, kept)", [seat, kept])
+            ann.page.reload()
+            ann.page.wait_for_selector("#work:not([hidden]), #welcome:not([hidden])")
+            assert ann.page.is_visible("#work"), kept
+            ann.ready()
+            assert ann.page.evaluate("(seat) => localStorage.getItem(seat)", seat) == "0"
+
+
 def test_a_browser_whose_storage_is_full_sends_what_it_counts(chromium, tmp_path):
     study = make_study(tmp_path, "gsb", count=4)
     with people(chromium, study, "Ann") as [ann]:
