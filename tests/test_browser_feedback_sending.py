@@ -45,6 +45,40 @@ def test_what_something_else_says_at_this_address_takes_no_answer(chromium, tmp_
     assert sides(study) == ["left", "right"]
 
 
+@pytest.mark.parametrize("said", [{"error": "Bad Request."}, {"error": "Bad Request", "study": "another"}])
+def test_a_refusal_that_is_not_this_study_s_takes_no_answer(chromium, tmp_path, said):
+    study = make_study(tmp_path, "gsb", count=4)
+    with people(chromium, study, "Ann") as [ann]:
+        ann.page.route("**/api/answers", lambda route: route.fulfill(status=400, json=said), times=1)
+        ann.press("ArrowLeft")
+        ann.status("Bad Request. 1 answer kept here, to be sent again")
+        ann.page.evaluate(ONLINE)
+        ann.status("Last: ")
+    assert sides(study) == ["left"]
+
+
+def test_answers_wait_for_a_file_that_cannot_be_read_and_keep_nobody_else_s_waiting(chromium, tmp_path):
+    study = make_study(tmp_path, "gsb", count=4)
+    with people(chromium, study, "Ann") as [ann]:
+        file = study.folder / "answers" / "ann.jsonl"
+        kept = file.read_bytes()
+        file.write_bytes(b"torn\n")
+        ann.press("ArrowLeft")
+        trouble = "ann.jsonl does not begin as a rater's answers do; take another name, or tell who runs the study"
+        ann.status(f"{trouble}. 1 answer kept here, to be sent again")
+        ann.press("p")
+        ann.page.click("#leave")
+        ann.page.fill("#name", "Bob")
+        ann.page.keyboard.press("Enter")
+        ann.press("ArrowRight")
+        ann.status(f"{trouble}. 1 answer kept here, to be sent again")
+        assert sides(study) == ["right"]
+        file.write_bytes(kept)
+        ann.page.evaluate(ONLINE)
+        ann.status("Last: ")
+    assert sides(study) == ["left", "right"]
+
+
 def test_pages_go_on_where_they_were_when_the_server_has_forgotten_them(chromium, tmp_path):
     study = make_study(tmp_path, "gsb", count=8, raters=2, votes=1)
     with people(chromium, study, "Ann", "Bob") as [_, bob]:
