@@ -45,6 +45,40 @@ def test_what_something_else_says_at_this_address_takes_no_answer(chromium, tmp_
     assert sides(study) == ["left", "right"]
 
 
+@pytest.mark.parametrize("said", [{"error": "Bad Request."}, {"error": "Bad Request", "study": "another"}])
+def test_a_refusal_that_is_not_this_study_s_takes_no_answer(chromium, tmp_path, said):
+    study = make_study(tmp_path, "gsb", count=4)
+    with people(chromium, study, "Ann") as [ann]:
+        ann.page.route("**/api/answers", lambda route: route.fulfill(status=400, json=said), times=1)
+        ann.press("ArrowLeft")
+        ann.status("Bad Request. 1 answer kept here, to be sent again")
+        ann.page.evaluate(ONLINE)
+        ann.status("Last: ")
+    assert sides(study) == ["left"]
+
+
+def test_answers_wait_for_a_file_that_cannot_be_read_and_keep_nobody_else_s_waiting(chromium, tmp_path):
+    study = make_study(tmp_path, "gsb", count=4)
+    with people(chromium, study, "Ann") as [ann]:
+        file = study.folder / "answers" / "ann.jsonl"
+        kept = file.read_bytes()
+        file.write_bytes(b"torn\n")
+        ann.press("ArrowLeft")
+        trouble = "ann.jsonl does not begin as a rater's answers do; take another name, or tell who runs the study"
+        ann.status(f"{trouble}. 1 answer kept here, to be sent again")
+        ann.press("p")
+        ann.page.click("#leave")
+        ann.page.fill("#name", "Bob")
+        ann.page.keyboard.press("Enter")
+        ann.press("ArrowRight")
+        ann.status(f"{trouble}. 1 answer kept here, to be sent again")
+        assert sides(study) == ["right"]
+        file.write_bytes(kept)
+        ann.page.evaluate(ONLINE)
+        ann.status("Last: ")
+    assert sides(study) == ["left", "right"]
+
+
 def test_pages_go_on_where_they_were_when_the_server_has_forgotten_them(chromium, tmp_path):
     study = make_study(tmp_path, "gsb", count=8, raters=2, votes=1)
     with people(chromium, study, "Ann", "Bob") as [_, bob]:
@@ -107,6 +141,21 @@ def test_on_a_line_that_stalls_the_changed_mind_counts(chromium, tmp_path):
     assert sides(study) == ["right"] and len(read_answers(study, Skipped())) == 2
 
 
+def test_a_reply_that_is_lost_on_a_slow_line_does_not_undo_the_changed_mind(chromium, tmp_path):
+    study, slow = make_study(tmp_path, "gsb", count=4), []
+    with people(chromium, study, "Ann") as [ann]:
+        ann.page.route("**/api/answers", lambda route: slow.append(route), times=1)
+        ann.press("ArrowLeft", "Backspace", "ArrowRight")
+        ann.ready()
+        ann.page.wait_for_timeout(500)
+        slow[0].fetch()  # after the mind was changed, the server notes what it was
+        slow[0].abort()
+        ann.status("2 answers kept here, to be sent again")
+        ann.page.evaluate(ONLINE)
+        ann.status("Last: 2 is better")
+    assert sides(study) == ["right"] and len(read_answers(study, Skipped())) == 2
+
+
 def test_what_is_answered_while_the_page_asks_how_far_it_is_stays_on_it(chromium, tmp_path):
     study, late = make_study(tmp_path, "gsb", count=4), []
     with people(chromium, study, "Ann") as [ann]:
@@ -123,6 +172,28 @@ def test_what_is_answered_while_the_page_asks_how_far_it_is_stays_on_it(chromium
         ann.press("ArrowLeft")
         ann.page.wait_for_selector("text=Thank you. That was all.")
     assert sides(study) == ["left", "right", "right", "left"] and len(read_answers(study, Skipped())) == 4
+
+
+def test_a_join_that_tells_no_place_locks_no_name_out(chromium, tmp_path):
+    study = make_study(tmp_path, "gsb", count=4)
+
+    def without_place(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json={name: said for name, said in answer.json().items() if name != "place"})
+
+    with people(chromium, study, "Ann") as [ann]:
+        ann.page.route("**/api/join", without_place, times=1)
+        ann.page.reload()
+        ann.ready()
+        [seat] = ann.page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('byteedit/place/'))")
+        for kept in (None, "undefined", "", "{}", "0.5"):  # None: what that join left
+            if kept is not None:
+                ann.page.evaluate("([seat, kept]) => localStorage.setItem(seat, kept)", [seat, kept])
+            ann.page.reload()
+            ann.page.wait_for_selector("#work:not([hidden]), #welcome:not([hidden])")
+            assert ann.page.is_visible("#work"), kept
+            ann.ready()
+            assert ann.page.evaluate("(seat) => localStorage.getItem(seat)", seat) == "0"
 
 
 def test_a_browser_whose_storage_is_full_sends_what_it_counts(chromium, tmp_path):

@@ -148,6 +148,39 @@ def test_what_is_no_answer_is_refused_in_words(address, study, changes, status, 
     assert len(recorded(study)) == before
 
 
+@pytest.mark.parametrize(
+    "changes", [{"value": {"overall": "best"}}, {"question": "q9999"}, {"id": "../../x"}, {"seconds": 1e9}]
+)
+def test_a_refusal_of_an_answer_names_the_study_and_nothing_else_does(address, study, changes):
+    hal = Client(address, "Hal")
+    answer = {"id": "h1", "question": hal.questions[0]["id"], "value": {"overall": "left"}}
+    status, said = hal.answer(**answer | changes)
+    assert status == 400 and said["study"] == study.token
+    for strange in ({"study": "another"}, {"value": "left"}, {"rater": "../"}):
+        assert set(hal.answer(**answer | changes | strange)[1]) == {"error"}
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"torn\n", "ida.jsonl does not begin as a rater's answers do"),
+        (b'{"rater": "ida", "place": 99}\n', "ida.jsonl does not begin as a rater's answers do"),
+        (b'{"rater": "ida", "place": 0, "study": "another"}\n', "ida.jsonl holds answers to another study"),
+    ],
+)
+def test_what_is_wrong_with_a_rater_s_file_refuses_no_answer(address, study, head, words):
+    (study.folder / "answers" / "ida.jsonl").unlink(missing_ok=True)
+    ida = Client(address, "Ida")
+    file, answer = study.folder / "answers" / "ida.jsonl", ("i1", ida.questions[0]["id"], {"overall": "left"})
+    kept = file.read_bytes()
+    file.write_bytes(head)
+    status, said = ida.answer(*answer)
+    assert status == 409 and words in said["error"] and "study" not in said
+    assert file.read_bytes() == head
+    file.write_bytes(kept)
+    assert ida.answer(*answer) == (200, {"new": True})
+
+
 @pytest.mark.parametrize("name", ["", "  ", "../..", "/", "\\", "\x00", "a" * 61, "\ud800"])
 def test_a_name_is_never_a_path(address, study, name):
     status, _, body = get(f"{address}/api/join", {"name": name})

@@ -70,12 +70,26 @@ def test_answers_count_by_when_they_were_given_and_of_one_time_in_the_order_of_w
     assert [answer.question for answer in latest(read_answers(study, Skipped()))] == [first.id, second.id]
 
 
-def test_a_clock_that_was_ahead_keeps_nobody_from_changing_their_mind(study):
+@pytest.mark.parametrize("waited", [0.0, 0.05, 3600.0])
+def test_a_clock_that_was_ahead_keeps_nobody_from_changing_their_mind(study, waited):
     ann = join(study, "Ann")
     ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="milliseconds")
     append(ann.file, Answer(id="a", question=ann.questions[0].id, rater="ann", value=LEFT, time=ahead))
-    ann.record("b", ann.questions[0].id, {"overall": "right"})
+    ann.record("b", ann.questions[0].id, {"overall": "right"}, waited=waited)
     assert ann.answers()[ann.questions[0].id].id == "b"
+    ann.record("c", ann.questions[0].id, LEFT, waited=waited)
+    assert ann.answers()[ann.questions[0].id].id == "c"
+
+
+def test_a_clock_that_was_ahead_changes_no_times_of_other_questions(study):
+    ann = join(study, "Ann")
+    first, second = ann.questions[:2]
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="milliseconds")
+    append(ann.file, Answer(id="a", question=first.id, rater="ann", value=LEFT, time=ahead))
+    ann.record("now", second.id, {"overall": "right"})
+    ann.record("an-hour-ago", second.id, LEFT, waited=3600)
+    assert ann.answers()[second.id].id == "now"
+    assert datetime.fromisoformat(ann.answers()[second.id].time) <= datetime.now(UTC)
 
 
 def test_a_place_is_free_again_a_day_after_who_took_it_has_answered_nothing(study):

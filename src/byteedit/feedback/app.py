@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from byteedit.evaluation.human.raters import Rater, join
+from byteedit.evaluation.human.raters import join, rater_key
 from byteedit.evaluation.human.studies import Question, Study
 
 __all__ = ["create_app"]
@@ -95,20 +95,33 @@ class _Endpoint:
         return known | {"axes": self.study.axes(question)}
 
     async def answer(self, request: Request) -> Response:
-        """An answer of a rater, as `Rater.record` takes it -> whether it was new, once it is on the disk."""
+        """An answer of a rater, as `Rater.record` takes it -> whether it was new, once it is on the disk.
+
+        A refusal names the study: a page lets go of an answer by this server's own word on it, and by nothing else.
+        """
         kinds = {"study": str, "rater": str, "id": str, "question": str, "value": dict, "seconds": float | int | None}
         fields = await _read(request, **kinds, waited=float | int | None, place=int | None)
         if fields["study"] != self.token:
             raise HTTPException(409, "This page belongs to another study. Reload it.")
-        seconds = fields["seconds"]
-        if isinstance(seconds, bool) or (seconds is not None and not 0 <= seconds <= LONGEST):
-            raise ValueError(f"seconds is {seconds}; expected a number from 0 to {LONGEST}.")
-        return JSONResponse({"new": await run_in_threadpool(self._record, fields)})
+        return await run_in_threadpool(self._record, fields)
 
-    def _record(self, fields: dict[str, Any]) -> bool:
-        rater: Rater = join(self.study, fields["rater"], fields["place"])
-        waited = fields["waited"] or 0.0
-        return rater.record(fields["id"], fields["question"], fields["value"], fields["seconds"], waited)
+    def _record(self, fields: dict[str, Any]) -> Response:
+        rater_key(fields["rater"])  # a ValueError of what is no name; those of `join` are then of the rater's file
+        try:
+            rater = join(self.study, fields["rater"], fields["place"])
+        except ValueError as error:
+            raise HTTPException(409, str(error)) from error
+        answer = [fields[name] for name in ("id", "question", "value", "seconds")]
+        try:
+            _check_seconds(fields["seconds"])
+            return JSONResponse({"new": rater.record(*answer, waited=fields["waited"] or 0.0)})
+        except ValueError as error:
+            return JSONResponse({"error": str(error), "study": self.token}, 400)
+
+
+def _check_seconds(seconds: float | None) -> None:
+    if isinstance(seconds, bool) or (seconds is not None and not 0 <= seconds <= LONGEST):
+        raise ValueError(f"seconds is {seconds}; expected a number from 0 to {LONGEST}.")
 
 
 async def _read(request: Request, **kinds: Any) -> dict[str, Any]:

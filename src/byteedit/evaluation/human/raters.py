@@ -165,14 +165,16 @@ class Rater:
             before = read_file(self.file, self.study, Skipped())
             if any(answer.id == answer_id for answer in before):
                 return False
-            now = max([datetime.now(UTC), *map(given, before)])  # where this machine's clock is behind another's
+            now = datetime.now(UTC)
             wait = timedelta(seconds=min(waited, LONGEST_WAIT) if waited > 0 else 0)
+            others = [given(answer) for answer in before if answer.question == question_id]
+            ahead = [time for time in others if time > now]  # of a clock that was; then the order of arrival counts
             answer = Answer(
                 id=answer_id,
                 question=question_id,
                 rater=self.key,
                 value=value,
-                time=(now - wait).isoformat(timespec="milliseconds"),
+                time=max([now - wait, *ahead]).isoformat(timespec="milliseconds"),
                 seconds=seconds,
             )
             append(self.file, answer)

@@ -41,10 +41,11 @@ function welcome() {
 
 async function join(name) {
   const seat = `byteedit/place/${study.study}/${name}`; // remembered here, should the server forget it
-  const joined = await call("api/join", { name, place: JSON.parse(browser.getItem(seat)) });
+  const kept = parseInt(browser.getItem(seat), 10);
+  const joined = await call("api/join", { name, place: Number.isSafeInteger(kept) ? kept : null });
   tab.setItem("byteedit/name", name);
   browser.setItem("byteedit/name", name);
-  browser.setItem(seat, JSON.stringify(joined.place));
+  browser.setItem(seat, JSON.stringify(joined.place ?? null));
   rater = joined.rater;
   outbox = new Outbox(study.study, rater, { changed: tell, refused });
   take(joined, 0);

@@ -2,12 +2,17 @@
 //
 // An answer lies in the browser's storage under its own key until the server says that it has it, over reloads, from
 // whichever tab and whoever sits there by then. The server knows answers by their id, so sending again does no harm.
-// Answers go out one by one, in order, and say for how long they waited. Only the server's own word, that it has an
-// answer or that this is none, takes it out.
+// Answers go out one by one, in order, this rater's first, and say for how long they waited. Only the server's own word
+// takes one out: that it has it, or a refusal, which names the study.
 
 const STRANGER = "Something else answers at this address";
 
-export class Refused extends Error {}
+class Refused extends Error {
+  constructor(words, study) {
+    super(words);
+    this.study = study; // whose server refuses; undefined where the answer does not say so
+  }
+}
 
 export async function call(path, fields) {
   const headers = { "Content-Type": "application/json" };
@@ -21,7 +26,7 @@ export async function call(path, fields) {
   }
   if (answer.ok) return said;
   if (typeof said?.error !== "string") throw new Error(STRANGER);
-  throw answer.status === 400 ? new Refused(said.error) : new Error(said.error);
+  throw answer.status === 400 ? new Refused(said.error, said.study) : new Error(said.error);
 }
 
 export const newId = () =>
@@ -62,8 +67,8 @@ export class Outbox {
     this.failures = 0;
     this.problem = "";
     this.arrived = []; // what the server took while this page was open
-    this.given = 0; // when the last answer was given,
-    this.written = 0; // and the latest that the server can have noted for the last that it took; ms of this clock
+    this.given = 0; // when the last answer was given, in ms of this clock;
+    this.written = new Map(); // by rater and question, the latest that the server can have noted for what it took
     addEventListener("online", () => this.flush());
   }
 
@@ -72,6 +77,11 @@ export class Outbox {
     const keys = this.kept.keys().filter((key) => key.startsWith(this.study));
     const texts = keys.map((key) => this.kept.getItem(key));
     return texts.filter(Boolean).map((text) => JSON.parse(text)).sort((one, other) => one.at - other.at);
+  }
+
+  next() {
+    const answers = this.waiting();
+    return answers.find((answer) => answer.rater === this.rater) ?? answers[0];
   }
 
   /** What this rater said that is on its way, or arrived when `count` answers had. */
@@ -94,7 +104,7 @@ export class Outbox {
     this.sending = true;
     clearTimeout(this.again);
     try {
-      for (let answers = this.waiting(); answers.length; answers = this.waiting()) await this.send(answers[0]);
+      for (let answer = this.next(); answer; answer = this.next()) await this.send(answer);
     } catch (error) {
       this.problem = error.message;
       this.failures += 1;
@@ -106,14 +116,16 @@ export class Outbox {
 
   async send({ at, ...answer }) {
     this.changed();
-    const waited = Math.max(0, Date.now() - Math.max(at, this.written)); // on a slow line, too, later is later
+    const asked = `${answer.rater}/${answer.question}`;
+    const since = Math.max(at, this.written.get(asked) ?? 0); // on a slow line, too, later is later
+    const waited = Math.max(0, Date.now() - since);
     try {
       const said = await call("api/answers", { ...answer, waited: waited / 1000 });
       if (typeof said?.new !== "boolean") throw new Error(STRANGER);
-      this.written = Date.now() - waited;
+      this.written.set(asked, said.new ? Date.now() - waited : Date.now()); // an earlier copy may just have come
       this.arrived.push(answer);
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
+      if (!(error instanceof Refused && error.study === answer.study)) throw error;
       this.refused(answer, error.message);
     }
     this.failures = 0;

@@ -134,7 +134,8 @@ function sending(outbox) {
   const count = outbox.waiting().length;
   if (!count) return "";
   const answers = count === 1 ? "1 answer" : `${count} answers`;
-  return outbox.problem ? `${outbox.problem}. ${answers} kept here, to be sent again` : `Sending ${answers} …`;
+  const problem = outbox.problem.replace(/\.$/, "");
+  return problem ? `${problem}. ${answers} kept here, to be sent again` : `Sending ${answers} …`;
 }
 
 function last(kind, questions, answers, at) {
