@@ -93,7 +93,10 @@ def _is_file(path: Path) -> bool:
 
 
 def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The image as its EXIF orientation wants it seen; as it lies, where its EXIF data are broken."""
+    """The image as its EXIF orientation wants it seen; as it lies, where its EXIF data are broken.
+
+    As `byteedit.reading.upright`, which cannot be had without torch.
+    """
     try:
         return PIL.ImageOps.exif_transpose(image)
     except Exception:  # it has been decoded, so these are what is wrong, and PIL answers them with any kind of error
