@@ -1,6 +1,7 @@
 """Runs: everything kept, a stopped one gone on with to the same end, a failing case ends nothing; the command line."""
 
 import json
+import sys
 from importlib.metadata import version
 
 import numpy as np
@@ -168,6 +169,14 @@ def test_scores_of_models_and_of_whole_sets(settings, model, tmp_path):
     assert figures["editing.clip_fid"].value > 0 and figures["editing.clip_kid"].n == 3
     assert read_lines(folder_of(asked.output, model))[0]["prompt"] == "a big, old cat-material-indoor"
     assert f"CLIPScore: {place} at 16 px, cosine, 100 x cosine and w = 2.5" in said
+
+
+def test_what_is_installed_and_broken_says_so_itself(tmp_path, monkeypatch):
+    (tmp_path / "cv2.py").write_text('raise ImportError("built for another numpy")')
+    monkeypatch.delitem(sys.modules, "cv2", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match="built for another numpy"):
+        open_system("telea")
 
 
 def test_systems_answer_only_what_they_can(tmp_path):

@@ -30,7 +30,7 @@ def open_lama(place: str | None, *, device: str = "cpu") -> System:
     _check_place("lama", place)
     try:
         from simple_lama_inpainting import SimpleLama
-    except ImportError as error:
+    except ModuleNotFoundError as error:  # one that is there and broken says so itself
         raise ValueError("lama needs a package: pip install simple-lama-inpainting.") from error
     lama = SimpleLama(device=torch.device(device))
 
@@ -60,7 +60,7 @@ def _open_opencv(name: str, place: str | None, radius: int) -> System:
     _check_place(name, place)
     try:
         import cv2
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ValueError(f"{name} needs a package: pip install opencv-python-headless.") from error
     method = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}[name]
 
