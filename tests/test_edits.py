@@ -143,6 +143,19 @@ def test_every_source_gives_the_same_rows(tmp_path, write, streaming, streamed, 
     assert str(skipped) == "no rows skipped"
 
 
+def test_the_hub_is_a_source_that_is_streamed(tmp_path, monkeypatch):
+    rows, asked = Dataset.from_parquet(str(parquet(tmp_path / "there"))), []
+
+    def load(*name, **options):
+        asked.append((name, options))
+        return rows.to_iterable_dataset()
+
+    monkeypatch.setattr("byteedit.data.sources.load_dataset", load)
+    edits = open_edits("lab/pictures:validation", Skipped())
+    assert [row["caption"] for row in rows_of(edits)] == [caption for caption, _ in ROWS]
+    assert asked == [(("lab/pictures", None), {"split": "validation", "streaming": True})]
+
+
 def test_a_split_is_named_after_a_colon(tmp_path):
     (tmp_path / "photos").mkdir()
     beside(tmp_path / "photos" / "validation")

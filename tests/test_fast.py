@@ -162,6 +162,7 @@ def test_r1_is_the_squared_slope_at_real_pictures(batch, points):
     )
     assert terms["r1"].item() == pytest.approx(1.5 * sum(s.square().sum().item() for s in slopes) / 2, rel=1e-3)
     assert terms["loss"].item() == pytest.approx(plain["loss"].item() + terms["r1"].item(), rel=1e-4)
+    assert terms["coherence"].item() == pytest.approx(plain["loss"].item(), rel=1e-4)
     terms["r1"].backward()
     assert adversarial.discriminator.head[0].weight.grad.abs().sum() > 0
 

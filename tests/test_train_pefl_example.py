@@ -96,6 +96,11 @@ def test_the_card_of_all_weights_says_how_they_are_to_be_asked(preset, places):
     assert (schedule.guidance_scale, schedule.timestep_spacing) == (1.5, "trailing")
 
 
+def test_a_card_speaks_of_no_guidance_that_it_does_not_set(preset, places):
+    train_pefl(read(PeflSettings, preset, ["rank=0", "timestep_spacing=trailing"]))
+    assert "To be used as below." in (places["output"] / "unet" / "README.md").read_text()
+
+
 def test_a_judge_comes_from_outside(preset):
     measures = train_pefl(read(PeflSettings, preset, ["watch=gold"]), judge=lambda pipe: {"gold": 0.5})
     assert measures["gold"] == 0.5

@@ -4,7 +4,9 @@ import json
 from shutil import rmtree
 
 import pytest
+from huggingface_hub import HfApi
 
+from byteedit.hub import push
 from byteedit.training.cards import describe
 from byteedit.training.loop import begin
 from byteedit.training.phases import FastSettings
@@ -73,3 +75,13 @@ def test_a_card_tells_the_steps_that_were_taken_and_whose_weights_are_kept(tmp_p
         card = card_of(settings, {})
         assert f"| steps | {step} |" in card and ("| weights of step | 2 |" in card) is bool(best)
         rmtree(settings.written)
+
+
+def test_a_folder_is_uploaded_as_a_model(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, name, **options: done.append((name, options)))
+    monkeypatch.setattr(HfApi, "upload_folder", lambda self, **options: done.append(options))
+    assert push(tmp_path, "lab/boost") == "https://huggingface.co/lab/boost"
+    made, uploaded = done
+    assert made == ("lab/boost", {"exist_ok": True})
+    assert (uploaded["repo_id"], uploaded["folder_path"]) == ("lab/boost", tmp_path)

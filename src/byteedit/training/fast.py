@@ -118,7 +118,7 @@ class Adversarial(Feedback):
             loss = coherence_loss(logits, label)
             found = {"accuracy": ((logits > 0) == (label > 0.5)).float().mean()}
             if gamma:
-                found["r1"] = slope_penalty(logits[: len(real)], real, gamma)
+                found |= {"coherence": loss, "r1": slope_penalty(logits[: len(real)], real, gamma)}
         return {"loss": loss + found.get("r1", 0)} | found
 
     def fake(self, mask: Tensor) -> Tensor:

@@ -107,7 +107,8 @@ def train_pefl(settings: boost.PeflSettings, judge: Judge | None = None) -> dict
         if boost.recommending(settings, own, pipe.schedule):
             summary += f" To be used {how(pipe.schedule)}. {WHERE}"
         elif use:
-            summary += f" To be used {how(pipe.schedule)}, as below."
+            said = f"{how(pipe.schedule)}, " if use.keys() & {"guidance_scale", "guidance_end", "noise_scale"} else ""
+            summary += f" To be used {said}as below."
         describe(accelerator, settings, "Boosted inpainting model", summary, measures, use)
     accelerator.end_training()
     return measures
